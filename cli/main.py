@@ -1,0 +1,151 @@
+# The entry point: which commands there are, and how each of them ends.
+#
+# Rule 1: a command's module is imported when that command is meant, not before: `wsrv --help` costs click and no more.
+# Rule 2: what a person did wrong earns a line and a status; what wsrv did wrong earns the traceback too.
+"""The program `wsrv`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+import click
+
+from wsrv.cli.exits import DONE, INTERRUPTED, OUR_BUG, Stop
+from wsrv.cli.voice import complain
+
+PROGRAM = "wsrv"
+COMPLETE_VARIABLE = "_WSRV_COMPLETE"
+
+# Name, what the list of commands says of it. The module of the same name in this package has the `command`.
+COMMANDS = {
+    "serve": "Serve the files below a folder.",
+    "stats": "Show what a running server does.",
+    "completion": "Print the completion script of a shell.",
+}
+
+
+class Commands(click.Group):
+    """The group of all commands, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        found: click.Command = import_module(f"wsrv.cli.{cmd_name}").command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no command is called {args[0]}; {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from wsrv.engine.version import VERSION
+
+        click.echo(f"{PROGRAM} {VERSION}")
+        ctx.exit()
+
+
+@click.command(
+    PROGRAM,
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"`{PROGRAM} COMMAND --help` says more about a command.",
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Say which.")
+def program() -> None:
+    """A static web server: one process accepts, others answer, and what stands between them can be exchanged."""
+
+
+def run(args: Sequence[str]) -> int:
+    """Do what `args` say; the exit status."""
+    try:
+        return _run(list(args))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Stop as stop:
+        complain(str(stop))
+        return stop.status
+    except click.UsageError as error:
+        return _complain_of_usage(error)
+    except click.ClickException as error:
+        complain(error.format_message())
+        return error.exit_code
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads_stdout():
+            return DONE
+        import traceback
+
+        traceback.print_exc()
+        complain("this is a fault of wsrv, not yours; please report it with the lines above")
+        return OUR_BUG
+
+
+def _run(args: list[str]) -> int:
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(program, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
+    try:
+        with program.make_context(PROGRAM, args) as context:
+            program.invoke(context)
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.Abort:
+        return INTERRUPTED
+    return DONE
+
+
+def _nobody_reads_stdout() -> bool:
+    """Whether the reader has seen enough and left, as `head` does."""
+    import select
+
+    waiter = select.poll()
+    waiter.register(1)
+    return any(flags & select.POLLERR for _, flags in waiter.poll(0))
+
+
+def _complain_of_usage(error: click.UsageError) -> int:
+    hint = f"{error.ctx.command_path if error.ctx else PROGRAM} --help"
+    if not _is_bare_call(error):
+        complain(f"{error.format_message()}\ntry: {hint}")
+    else:
+        click.echo(error.format_message(), err=True)
+    return error.exit_code
+
+
+def _is_bare_call(error: Any) -> bool:
+    """Whether the "error" is that nothing was asked for: then the help itself is the message (from click 8.2 on)."""
+    return type(error).__name__ == "NoArgsIsHelpError"
+
+
+def main() -> None:
+    """Run the program and exit with its status."""
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):
+        # Python would flush once more at exit, complain and change the status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,229 @@
+# Kinds of values, one class each: the same for a flag, an environment variable and a line of wsrv.toml.
+#
+# Rule 1: a kind reads text, and the TOML types it names in `takes`; whatever else earns "… is not ALLOWED".
+# Rule 2: a kind knows nothing of where a value came from; the reader of that place adds it to the message.
+"""Parameter types: counts, sizes, times, names, places, parts."""
+
+import contextlib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from wsrv.engine.master.name import NAME_ALLOWED, is_name
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # generic only from click 8.4 on
+
+_NUMBER_AND_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)")
+
+# Bare letters mean powers of 1024, as in nginx and dd; kB, MB and GB are the powers of 1000 that they say.
+_BYTES = {"": 1, "b": 1}
+for _power, _letter in enumerate("kmgt", start=1):
+    _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
+
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_MAX_SECONDS = 24 * 3600.0
+_MAX_BYTES = 1024**5
+
+
+class Kind(_ParamType):
+    """What values a setting takes. `allowed` completes the sentence "… is not"."""
+
+    name: str = "text"
+    allowed: str = "text"
+    takes: tuple[type, ...] = (str,)
+
+    def read(self, value: Any) -> Any:
+        """The value as the engine wants it. Raises ValueError, the message a full clause."""
+        if isinstance(value, bool) or not isinstance(value, self.takes):
+            raise ValueError(f"{value!r} is not {self.allowed}")
+        try:
+            return self._read(value)
+        except (ValueError, ArithmeticError):
+            raise ValueError(f"{value!r} is not {self.allowed}") from None
+
+    def _read(self, value: Any) -> Any:
+        return value
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """For click: fails with a usage error."""
+        try:
+            return self.read(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Count(Kind):
+    """A whole number within bounds."""
+
+    name = "n"
+    takes = (str, int)
+
+    def __init__(self, low: int, high: int) -> None:
+        self._low = low
+        self._high = high
+        self.allowed = f"a whole number from {low} to {high}"
+
+    def _read(self, value: str | int) -> int:
+        number = int(value)
+        if not self._low <= number <= self._high:
+            raise ValueError
+        return number
+
+
+class Size(Kind):
+    """A number of bytes."""
+
+    name = "size"
+    allowed = "a size such as 64MiB, 10MB, 512k or a plain number of bytes"
+    takes = (str, int)
+
+    def _read(self, value: str | int) -> int:
+        number, unit = _split(value)
+        size = round(number * _BYTES[unit.lower()]) if unit.lower() in _BYTES else -1
+        if not 0 <= size <= _MAX_BYTES:
+            raise ValueError
+        return size
+
+
+class Seconds(Kind):
+    """A length of time, in seconds as a float."""
+
+    name = "time"
+    takes = (str, int, float)
+
+    def __init__(self, zero: bool = False) -> None:
+        self._zero = zero
+        self.allowed = f"a time such as 30s, 500ms, 2m or plain seconds, {'' if zero else 'above 0 and '}up to 24h"
+
+    def _read(self, value: str | float) -> float:
+        number, unit = _split(value)
+        seconds = number * _SECONDS[unit.lower()] if unit.lower() in _SECONDS else math.nan
+        if not 0 <= seconds <= _MAX_SECONDS or (seconds == 0 and not self._zero):
+            raise ValueError
+        return seconds
+
+
+def _split(value: str | float) -> tuple[float, str]:
+    if not isinstance(value, str):
+        return float(value), ""
+    match = _NUMBER_AND_UNIT.fullmatch(value.strip())
+    if match is None:
+        raise ValueError
+    return float(match[1]), match[2]
+
+
+class Host(Kind):
+    """A host name or an address."""
+
+    name = "host"
+    allowed = "a host name or an IP address"
+
+    def _read(self, value: str) -> str:
+        if not value.strip() or not value.isprintable():
+            raise ValueError
+        return value.strip()
+
+
+class ServerName(Kind):
+    """What a running server is called."""
+
+    name = "name"
+    allowed = f"a name: {NAME_ALLOWED}"
+
+    def _read(self, value: str) -> str:
+        if not is_name(value):
+            raise ValueError
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """The servers that run."""
+
+        def names() -> Iterable[str]:
+            from wsrv.cli.running import servers
+
+            return [server.name for server in servers(ctx.params.get("runtime_dir"))]
+
+        return _complete(names, incomplete)
+
+
+class Place(Kind):
+    """A file or a folder; made absolute, `~` read as the home. With `dash`, `-` stands for a standard stream."""
+
+    name = "path"
+    allowed = "a path"
+
+    def __init__(self, dash: bool = False, folder: bool = False) -> None:
+        self._dash = dash
+        self._folder = folder
+
+    def read(self, value: Any, base: str = "") -> str:
+        """The path, a relative one taken from `base`: the folder of the file it stands in."""
+        path = str(super().read(value))
+        return path if self._dash and path == "-" else os.path.abspath(os.path.join(base, os.path.expanduser(path)))
+
+    def _read(self, value: str) -> str:
+        if not value or "\0" in value:
+            raise ValueError
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Left to the shell."""
+        return [CompletionItem(incomplete, type="dir" if self._folder else "file")]
+
+
+class Part(Kind):
+    """The name of an exchangeable part: one of the registry's `transports`, `primitives` or `policies`."""
+
+    name = "name"
+    allowed = "the name of a part"
+
+    def __init__(self, shelf: str) -> None:
+        self._shelf = shelf
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """The names that are registered."""
+
+        def names() -> Iterable[str]:
+            from wsrv.cli.parts import registry
+
+            return list(getattr(registry(), self._shelf))
+
+        return _complete(names, incomplete)
+
+
+class LogFormat(Kind):
+    """The name of a format of the access log."""
+
+    name = "name"
+
+    def _read(self, value: str) -> str:
+        names = _log_formats()
+        self.allowed = f"a log format; there are: {', '.join(names)}"
+        if value not in names:
+            raise ValueError
+        return value
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """The formats there are."""
+        return _complete(_log_formats, incomplete)
+
+
+def _log_formats() -> list[str]:
+    from wsrv.engine.log.format import FORMATS
+
+    return sorted(FORMATS)
+
+
+def _complete(names: Callable[[], Iterable[str]], incomplete: str) -> list[CompletionItem[Any]]:
+    # A person in the middle of a line wants no traceback there, whatever a plugin did.
+    with contextlib.suppress(Exception):
+        return [CompletionItem(name) for name in names() if name.startswith(incomplete)]
+    return []

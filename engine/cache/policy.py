@@ -1,0 +1,50 @@
+# What a cache policy is.
+#
+# A policy sees keys and weights and nothing else; the store owns the bytes. One policy object belongs to one
+# store in one process and is called by one thread, so it needs no lock.
+"""The protocol of a cache policy."""
+
+from typing import ClassVar, Protocol
+
+from wsrv.engine.settings import CacheSettings
+
+
+class Policy(Protocol):
+    """Decides what leaves a cache of `capacity_bytes` when something new comes in.
+
+    A class is registered by its NAME and made once a worker with the capacity as its one argument.
+    """
+
+    NAME: ClassVar[str]
+
+    def __init__(self, capacity_bytes: int) -> None: ...
+
+    @classmethod
+    def available(cls, settings: CacheSettings) -> str | None:
+        """None, or in a sentence why this policy cannot work here."""
+
+    def hit(self, key: bytes) -> None:
+        """Note that `key`, which is held, was asked for. The hot path pays for this call."""
+
+    def admit(self, key: bytes, weight: int) -> list[bytes]:
+        """Take in `key` (not held now), of `weight` bytes; return the keys that leave.
+
+        A key that is refused is its own victim: the answer then is `[key]` and nothing else has left. A weight
+        above the capacity is always refused.
+        """
+
+    def remove(self, key: bytes) -> None:
+        """Forget `key` if it is held: the store dropped it for a reason of its own."""
+
+    def __contains__(self, key: bytes) -> bool:
+        """Whether `key` is held."""
+
+    def __len__(self) -> int:
+        """How many keys are held."""
+
+    @property
+    def weight_bytes(self) -> int:
+        """The sum of the weights held; never above the capacity."""
+
+    def check_invariants(self) -> None:
+        """Walk every structure. Raises AssertionError naming what does not hold."""

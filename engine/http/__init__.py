@@ -1,0 +1,1 @@
+"""HTTP/1.x without sockets: bytes in, facts and bytes out."""

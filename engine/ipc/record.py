@@ -1,0 +1,48 @@
+# The record that travels with each descriptor.
+#
+#   0        8          12     14       15      16              32
+#   +--------+----------+------+--------+-------+---------------+
+#   | accept | genera-  | port | listen | family|    address    |
+#   |  ns u64| tion u32 | u16  | er u8  |  u8   |  16 bytes     |
+#   +--------+----------+------+--------+-------+---------------+
+#
+# accept_ns is CLOCK_MONOTONIC, which master and workers share. family is AF_INET, AF_INET6 or AF_UNIX; an IPv4
+# address fills the first four bytes of the address, the rest is zero. Ports are in host order.
+"""The record of one accepted connection: 32 bytes."""
+
+import socket
+import struct
+from typing import NamedTuple
+
+RECORD = struct.Struct("=QIHBB16s")
+RECORD_BYTES = RECORD.size
+
+
+class Record(NamedTuple):
+    """What the master knows of a connection that it passes on."""
+
+    accept_ns: int
+    generation: int
+    port: int
+    listener: int
+    family: int
+    address: bytes
+
+    def pack(self) -> bytes:
+        """The record as it travels."""
+        return RECORD.pack(*self)
+
+
+# A descriptor that is now the taker's to close, and its record as the bare tuple that struct yields: on the hot
+# path a NamedTuple would cost more to build than the whole parse.
+RecordFields = tuple[int, int, int, int, int, bytes]
+Arrival = tuple[int, RecordFields]
+
+
+def peer_text(family: int, address: bytes) -> bytes:
+    """The client address as the access log writes it; `-` for a Unix socket."""
+    if family == socket.AF_INET:
+        return socket.inet_ntop(family, address[:4]).encode()
+    if family == socket.AF_INET6:
+        return socket.inet_ntop(family, address).encode()
+    return b"-"

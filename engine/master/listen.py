@@ -1,0 +1,158 @@
+# The listening socket, and how to name it to a person.
+#
+# Rule 1: whoever cannot listen is told in one line which address, why, and what to do.
+# Rule 2: the listener is non-blocking and closes on exec; what is set on it here, accepted sockets inherit.
+"""Opening the listener; the addresses it can be reached by."""
+
+import array
+import errno
+import fcntl
+import ipaddress
+import socket
+import struct
+from pathlib import Path
+from typing import cast
+
+from wsrv.engine.master.holder import port_holder
+from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.settings import ListenSettings
+
+# Seconds a connection may stay silent before accept sees it. With 5, a silent client reaches accept only after 7 s.
+_DEFER_ACCEPT_SECONDS = 1
+_SYN_COOKIES = Path("/proc/sys/net/ipv4/tcp_syncookies")
+_SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
+_UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+_SIOCGIFCONF = 0x8912
+# struct ifreq (netdevice(7)): a name of 16 bytes, then a union whose largest member is struct ifmap.
+_IFREQ_BYTES = struct.calcsize("16s2LH3B0L")
+_INTERFACES_MOST = 1024
+_LINK_LOCAL = 0x20  # scope in /proc/net/if_inet6
+
+# Host, port, and for IPv6 the flow and the scope.
+_Address = tuple[str, int] | tuple[str, int, int, int]
+
+
+def open_listener(settings: ListenSettings, voice: Voice) -> socket.socket:
+    """A socket that listens on `settings.host` and `settings.port`; 0 takes a free port.
+
+    The wildcard `::` takes IPv4 clients too, whose addresses then read ::ffff:a.b.c.d. Raises CannotStart.
+    """
+    host = settings.host.removeprefix("[").removesuffix("]")
+    shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    family, address = _resolve(host, settings.port, shown)
+    try:
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {shown}: {error.strerror}") from error
+    try:
+        _prepare(listener)
+        listener.bind(address)
+        listener.listen(settings.backlog)
+    except OSError as error:
+        listener.close()
+        raise CannotStart(f"cannot listen on {shown}: {_reason(error, family, address)}") from error
+    most = _number(_SOMAXCONN)
+    if most is not None and most < settings.backlog:
+        voice.detail(f"net.core.somaxconn cuts the backlog from {settings.backlog} to {most}")
+    return listener
+
+
+def _resolve(host: str, port: int, shown: str) -> tuple[int, _Address]:
+    """The family and address to bind. Of a name with several, an IPv4 one: it is what `localhost` means to most."""
+    if not host:
+        raise CannotStart("cannot listen: the host is empty; 0.0.0.0 takes every IPv4 address, :: every address")
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except socket.gaierror as error:
+        reason = f"unknown host: {error.strerror}"
+    except (UnicodeError, OSError, OverflowError) as error:
+        reason = f"not a host: {error}"
+    else:
+        family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+        return family, cast(_Address, address)
+    raise CannotStart(f"cannot listen on {shown}: {reason}")
+
+
+def _prepare(listener: socket.socket) -> None:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if listener.family == socket.AF_INET6:
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    # Without SYN cookies, a few hundred silent clients fill the queue of half-accepted connections for everybody.
+    if _number(_SYN_COOKIES):
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_SECONDS)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _reason(error: OSError, family: int, address: _Address) -> str:
+    if error.errno == errno.EADDRINUSE:
+        packed = socket.inet_pton(family, address[0].partition("%")[0])
+        holder = port_holder(packed, address[1])
+        return f"in use{f' by {holder}' if holder else ''}; choose another --port, or --port 0 for a free one"
+    if error.errno == errno.EACCES:
+        first = _number(_UNPRIVILEGED) or 1024
+        return f"ports below {first} need root or CAP_NET_BIND_SERVICE; choose a higher --port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "no interface of this machine has that address; --host 0.0.0.0 takes all there are"
+    return error.strerror or str(error)
+
+
+def _url(host: str, port: int) -> str:
+    # RFC 6874: the % before a zone is itself escaped.
+    return f"http://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def url(listener: socket.socket) -> str:
+    """Where it listens, as a URL without a path."""
+    address = listener.getsockname()
+    if listener.family == socket.AF_INET6 and address[3] and "%" not in address[0]:
+        return _url(f"{address[0]}%{socket.if_indextoname(address[3])}", address[1])
+    return _url(address[0], address[1])
+
+
+def reach_addresses(listener: socket.socket) -> list[str]:
+    """The URLs by which other machines may reach the listener; none when it is bound to a loopback address.
+
+    A wildcard stands for the addresses of all interfaces, loopback and link-local ones apart.
+    """
+    host, port = listener.getsockname()[:2]
+    bound = ipaddress.ip_address(host.partition("%")[0])
+    if bound.is_loopback:
+        return []
+    if not bound.is_unspecified:
+        return [url(listener)]
+    hosts = [h for h in _ipv4_addresses() if not ipaddress.ip_address(h).is_loopback]
+    if listener.family == socket.AF_INET6:
+        hosts += [h for h in _ipv6_addresses() if not ipaddress.ip_address(h).is_loopback]
+    return [_url(h, port) for h in hosts]
+
+
+def _ipv4_addresses() -> list[str]:
+    """The addresses of the interfaces that are up, by SIOCGIFCONF (netdevice(7))."""
+    room = array.array("B", bytes(_INTERFACES_MOST * _IFREQ_BYTES))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        try:
+            answer = fcntl.ioctl(asker, _SIOCGIFCONF, struct.pack("iL", len(room), room.buffer_info()[0]))
+        except OSError:
+            return []
+    used = struct.unpack("iL", answer)[0]
+    entries = room.tobytes()
+    # A sockaddr_in begins behind the name: family 2 bytes, port 2, address 4.
+    found = [socket.inet_ntoa(entries[at + 20 : at + 24]) for at in range(0, used, _IFREQ_BYTES)]
+    return list(dict.fromkeys(found))
+
+
+def _ipv6_addresses() -> list[str]:
+    try:
+        lines = Path("/proc/net/if_inet6").read_text("ascii").splitlines()
+    except OSError:
+        return []
+    rows = (line.split() for line in lines)
+    return [socket.inet_ntop(socket.AF_INET6, bytes.fromhex(row[0])) for row in rows if int(row[3], 16) != _LINK_LOCAL]

@@ -1,0 +1,293 @@
+# The master: one thread, one loop.
+#
+#   epoll ─> listener        accept and pass on
+#         ─> pidfds          a child is gone: settle and replace
+#         ─> ready           workers that have come up
+#         ─> control         `wsrv stats` and its kind
+#         ─> refused         connections that were answered 503
+#         ─> signals         SIGINT, SIGTERM, SIGHUP: drain; a second one: stop now
+#
+# Life:  STARTING ──all workers ready──> SERVING ──signal──> DRAINING ──workers gone──> the log writer ends ──> over
+#
+# Rule 1: nothing waits but the one epoll.
+# Rule 2: whatever ends the master, the workers and the log writer end by themselves.
+"""The master process: serve() runs a server from its start to the end of its drain."""
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import socket
+from time import monotonic_ns
+from typing import Any
+
+from wsrv.engine.log.writer import open_destination
+from wsrv.engine.master.control import ControlServer
+from wsrv.engine.master.control import listen as listen_control
+from wsrv.engine.master.dispatch import Dispatcher
+from wsrv.engine.master.listen import open_listener, reach_addresses, url
+from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.master.parts import Parts
+from wsrv.engine.master.refusal import Refuser
+from wsrv.engine.master.report import document
+from wsrv.engine.master.runtime import RuntimeFolder
+from wsrv.engine.master.slot import Slot
+from wsrv.engine.master.supervise import CELLS_PER_SLOT, Nursery, rows_for
+from wsrv.engine.settings import Settings
+from wsrv.engine.shm.mapping import Mapping
+from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.site import Site
+from wsrv.engine.sync.primitive import CELL_BYTES
+
+__all__ = ["Master", "Parts", "serve"]
+
+_TICK_SECONDS = 0.25
+# A worker that has not finished its answers this long after its own bound is ended.
+_MARGIN_NS = 2_000_000_000
+_SECOND_NS = 1_000_000_000
+# How long the log writer may take for its last lines, when its reader is slow, before it is ended.
+_LOG_FAREWELL_NS = 3 * _SECOND_NS
+_LOG_FAREWELL_AT_ONCE_NS = _SECOND_NS // 2
+_EXHAUSTED_PAUSE_NS = 100_000_000
+
+
+def serve(settings: Settings, parts: Parts, voice: Voice) -> None:
+    """Serve until a signal says to stop, and drain. Raises CannotStart; nothing is left behind then either."""
+    with contextlib.ExitStack() as undo:
+        Master(settings, parts, voice, undo).run()
+
+
+class Master:
+    """The server's one parent. What it takes from the system, `undo` gives back."""
+
+    def __init__(self, settings: Settings, parts: Parts, voice: Voice, undo: contextlib.ExitStack) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._voice = voice
+        self._started_ns = monotonic_ns()
+        _raise_descriptor_limit()
+        try:
+            open_destination(settings.log).close()
+        except OSError as e:
+            raise CannotStart(f"cannot write the access log {settings.log.path}: {e.strerror}") from e
+        self._listener = undo.enter_context(open_listener(settings.listen, voice))
+        self._url = url(self._listener)
+        name = settings.runtime.name or str(self._listener.getsockname()[1])
+        self._name = name
+        self._folder = self._claim(name, undo)
+        self._signals = self._catch_signals(undo)
+        self._epoll = undo.enter_context(select.epoll())
+        self._control = self._open_control(undo)
+        self._slots, mapping = self._make_slots(undo)
+        self._nursery = Nursery(settings, parts, mapping, self._slots, self._epoll, voice)
+        undo.callback(self._nursery.close)
+        undo.callback(self._end_children)
+        self._refuser = Refuser(self._epoll, self._unavailable)
+        self._dispatcher = Dispatcher(self._listener, 0, self._slots, self._refuser.refuse)
+        self._accepting = False
+        self._resume_ns = 0
+        self._serving = False
+        self._drain_until_ns = 0
+        self._killed = False
+
+    # What it takes to begin.
+
+    def _claim(self, name: str, undo: contextlib.ExitStack) -> RuntimeFolder | None:
+        try:
+            folder = RuntimeFolder.claim(self._settings.runtime.directory, name)
+        except OSError as e:
+            self._voice.warn(
+                f"no control socket: cannot write in {self._settings.runtime.directory} ({e.strerror}); "
+                "`wsrv stats` will not find this server (--runtime-dir names another place)"
+            )
+            return None
+        undo.callback(folder.close)
+        return folder
+
+    def _catch_signals(self, undo: contextlib.ExitStack) -> socket.socket:
+        """Signals become bytes in a socket of the loop: a handler's flag alone would be seen late (PEP 475)."""
+        ours, theirs = socket.socketpair()
+        for end in (ours, theirs):
+            end.setblocking(False)
+            undo.enter_context(end)
+        undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False))
+        caught = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+        if os.getpid() == 1:
+            caught.append(signal.SIGCHLD)
+        for number in caught:
+            undo.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+        return ours
+
+    def _open_control(self, undo: contextlib.ExitStack) -> ControlServer | None:
+        if self._folder is None:
+            return None
+        try:
+            listener = listen_control(self._folder)
+        except OSError as e:
+            self._voice.warn(f"no control socket in {self._folder.path} ({e.strerror})")
+            return None
+        control = ControlServer(listener, {"stats": self._stats})
+        control.register(self._epoll)
+        undo.callback(control.close)
+        return control
+
+    def _make_slots(self, undo: contextlib.ExitStack) -> tuple[list[Slot], Mapping]:
+        process = self._settings.process
+        mapping = Mapping(CELLS_PER_SLOT * process.workers, CELL_BYTES, rows_for(process.workers))
+        undo.callback(mapping.close)
+        slots = []
+        for number in range(process.workers):
+            channel = self._parts.transport.channel(process.queue)
+            undo.callback(channel.close)
+            queue = self._parts.primitive.semaphore("queue", mapping.cell(CELLS_PER_SLOT * number), process.queue)
+            undo.callback(queue.close)
+            slots.append(Slot(number, channel, queue, process.queue))
+        return slots, mapping
+
+    # The loop.
+
+    def run(self) -> None:
+        """Serve from the first fork to the end of the last child. Raises CannotStart."""
+        nursery = self._nursery
+        nursery.start_log_writer()
+        for slot in self._slots:
+            nursery.start_worker(slot)
+        self._epoll.register(self._signals, select.EPOLLIN)
+        self._epoll.register(nursery.ready, select.EPOLLIN)
+        next_tick_ns = 0
+        while not (self._drain_until_ns and not nursery.workers_left()):
+            for fd, events in self._epoll.poll(_TICK_SECONDS):
+                self._hear(fd, events)
+            now_ns = monotonic_ns()
+            if now_ns >= next_tick_ns:
+                next_tick_ns = now_ns + int(_TICK_SECONDS * _SECOND_NS)
+                self._tick(now_ns)
+        self._see_refused_off()
+
+    def _hear(self, fd: int, events: int) -> None:
+        if self._accepting and fd == self._listener.fileno():
+            self._accept()
+        elif fd == self._signals.fileno():
+            self._heed(self._signals.recv(64))
+        elif fd == self._nursery.ready:
+            os.eventfd_read(fd)
+            self._begin_serving()
+        elif self._nursery.owns(fd):
+            self._nursery.reap(fd)
+        elif self._refuser.owns(fd):
+            self._refuser.handle(fd)
+        elif self._control is not None and self._control.owns(fd):
+            self._control.handle(fd, events)
+
+    def _tick(self, now_ns: int) -> None:
+        self._nursery.tick(now_ns)
+        self._refuser.tick(now_ns)
+        if self._control is not None:
+            self._control.tick(now_ns)
+        if self._serving and not self._accepting and not self._drain_until_ns and now_ns >= self._resume_ns:
+            self._listen()
+        if self._drain_until_ns and now_ns >= self._drain_until_ns and not self._killed:
+            self._killed = True
+            self._nursery.kill()
+
+    def _begin_serving(self) -> None:
+        if self._serving or not self._nursery.all_ready():
+            return
+        self._serving = True
+        self._listen()
+        self._voice.say(f"listening on {self._url}")
+        for address in reach_addresses(self._listener):
+            if address != self._url:
+                self._voice.say(f"reachable at {address}")
+
+    def _listen(self) -> None:
+        self._epoll.register(self._listener, select.EPOLLIN)
+        self._accepting = True
+
+    def _deafen(self) -> None:
+        if self._accepting:
+            self._epoll.unregister(self._listener)
+            self._accepting = False
+
+    def _accept(self) -> int:
+        try:
+            return self._dispatcher.accept()
+        except OSError as e:
+            self._voice.warn(f"cannot accept connections for the moment: {e.strerror}")
+            self._deafen()
+            self._resume_ns = monotonic_ns() + _EXHAUSTED_PAUSE_NS
+            return 0
+
+    def _heed(self, numbers: bytes) -> None:
+        for number in numbers:
+            if number == signal.SIGCHLD:
+                self._nursery.reap_strangers()
+            elif self._drain_until_ns:
+                self._killed = True
+                self._nursery.kill()
+            else:
+                self._drain()
+
+    def _drain(self) -> None:
+        """Take in who has connected already, then nobody; let the workers finish."""
+        self._voice.detail("draining; a second signal stops at once")
+        if self._serving:
+            while self._accept():
+                pass
+        self._deafen()
+        self._listener.close()
+        self._drain_until_ns = monotonic_ns() + int(self._settings.http.timeout_seconds * _SECOND_NS) + _MARGIN_NS
+        self._nursery.drain()
+
+    # The end.
+
+    def _end_children(self) -> None:
+        """See to it that no child outlives the master's own end, however it came about."""
+        nursery = self._nursery
+        nursery.kill()
+        nursery.end_lifeline()
+        until_ns = monotonic_ns() + (_LOG_FAREWELL_AT_ONCE_NS if self._killed else _LOG_FAREWELL_NS)
+        while nursery.workers_left() or nursery.log_writer is not None:
+            if monotonic_ns() >= until_ns:
+                nursery.kill_log_writer()
+            for fd, _ in self._epoll.poll(_TICK_SECONDS):
+                if nursery.owns(fd):
+                    nursery.reap(fd)
+        if (lost := nursery.retired.dropped) and not self._killed:
+            self._voice.warn(f"{lost} lines of the access log were dropped: what reads it was too slow")
+
+    def _see_refused_off(self) -> None:
+        for fd in self._refuser.fds():
+            self._refuser.let_go(fd)
+
+    # Answers.
+
+    def _unavailable(self) -> Entity:
+        site = Site(self._settings.site, self._settings.cache)
+        pages = ErrorPages(site, self._settings.site, self._settings.cache)
+        try:
+            return pages.entity(503, nowait=False)
+        finally:
+            pages.close()
+            site.close()
+
+    def _stats(self, request: dict[str, Any]) -> dict[str, Any]:
+        return document(
+            name=self._name,
+            listeners=[self._url],
+            parts={"ipc": self._parts.transport.NAME, "sync": self._parts.primitive.NAME, "policy": self._parts.policy.NAME},
+            capacity_bytes=self._settings.cache.capacity_bytes,
+            started_ns=self._started_ns,
+            retired=self._nursery.retired,
+            slots=self._slots,
+            refused=self._refuser.reasons,
+        )
+
+
+def _raise_descriptor_limit() -> None:
+    """Use all the descriptors that the system allows: a server has one a connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,88 @@
+# 503 from the master: nobody has room for this connection.
+#
+# Rule 1: closing with the request unread resets the connection and eats the answer. So the answer is written, the
+#         connection half closed, and what comes is read past until the client closes, or its time is up.
+# Rule 2: bounded: so many at once, so long each. Past that a connection is closed at once.
+"""Refusing connections that no worker can take."""
+
+import os
+import select
+import socket
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic_ns, time
+
+from wsrv.engine.http.dates import http_date
+from wsrv.engine.static.entity import Entity
+
+_LINGER_NS = 2_000_000_000
+_MAX_LINGERING = 2048
+_READ_BYTES = 64 * 1024
+
+
+class Refuser:
+    """Answers 503 to connections and sees them off. `reasons` counts them."""
+
+    def __init__(self, epoll: select.epoll, page: Callable[[], Entity]) -> None:
+        """`page` makes the answer's entity, when the first connection is refused."""
+        self.reasons: Counter[str] = Counter()
+        self._epoll = epoll
+        self._page = page
+        self._lingering: dict[int, int] = {}
+
+    def refuse(self, fd: int, reason: str) -> None:
+        """Answer 503 on `fd`, which is this object's from now on."""
+        self.reasons[reason] += 1
+        page = self._page()
+        answer = page.head(page.status, b"close").render(http_date(int(time()))) + (page.body or b"")
+        try:
+            self._read_past(fd)
+            os.write(fd, answer)
+            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd) as half:
+                try:
+                    half.shutdown(socket.SHUT_WR)
+                finally:
+                    half.detach()
+        except OSError:
+            os.close(fd)
+            return
+        if len(self._lingering) >= _MAX_LINGERING:
+            self.let_go(next(iter(self._lingering)))
+        self._lingering[fd] = monotonic_ns() + _LINGER_NS
+        self._epoll.register(fd, select.EPOLLIN)
+
+    def owns(self, fd: int) -> bool:
+        """Whether `fd` is a refused connection."""
+        return fd in self._lingering
+
+    def fds(self) -> list[int]:
+        """The descriptors of refused connections."""
+        return list(self._lingering)
+
+    def handle(self, fd: int) -> None:
+        """Read past what came; the end of it ends the connection."""
+        try:
+            if self._read_past(fd):
+                self.let_go(fd)
+        except OSError:
+            self.let_go(fd)
+
+    def tick(self, now_ns: int) -> None:
+        """Let those go whose time is up: they stand in the order of their deadlines."""
+        for fd, deadline_ns in list(self._lingering.items()):
+            if deadline_ns > now_ns:
+                break
+            self.let_go(fd)
+
+    @staticmethod
+    def _read_past(fd: int) -> bool:
+        """Read what there is, once; whether the client has closed. Raises OSError."""
+        try:
+            return not os.read(fd, _READ_BYTES)
+        except BlockingIOError:
+            return False
+
+    def let_go(self, fd: int) -> None:
+        """Close a refused connection."""
+        del self._lingering[fd]
+        os.close(fd)

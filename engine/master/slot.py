@@ -1,0 +1,71 @@
+# A worker slot: what belongs to the place and outlives the processes in it, and the process that is in it now.
+"""Worker slots."""
+
+from dataclasses import dataclass, field
+
+from wsrv.engine.ipc.transport import Channel
+from wsrv.engine.shm.histogram import BUCKETS
+from wsrv.engine.shm.row import CLOSED, COUNTERS, COVERED, GAUGES, LOG_DROPPED, OPENED, Row
+from wsrv.engine.sync.primitive import Semaphore
+from wsrv.engine.worker.pool import PoolLocks
+
+
+@dataclass(slots=True)
+class Process:
+    """A child that runs."""
+
+    pid: int
+    pidfd: int
+
+
+@dataclass(slots=True)
+class WorkerProcess(Process):
+    """A worker that runs, its statistics row and its pool's guards."""
+
+    row: Row
+    locks: PoolLocks
+    ready: bool = False
+
+
+@dataclass(slots=True)
+class Slot:
+    """One place for a worker. `queue` counts the free places in `channel`."""
+
+    number: int
+    channel: Channel
+    queue: Semaphore
+    capacity: int
+    process: WorkerProcess | None = None
+    restarts: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of workers: those that are gone, or the sum of all."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * COUNTERS)
+    histogram: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    max_ns: int = 0
+
+    def add(self, row: Row) -> None:
+        """Add what one worker counts."""
+        self.counts = [a + b for a, b in zip(self.counts, row.counters(), strict=True)]
+        self.histogram = [a + b for a, b in zip(self.histogram, row.histogram(), strict=True)]
+        self.max_ns = max(self.max_ns, row.longest_ns())
+
+    def retire(self, row: Row) -> None:
+        """Add what a worker counted that is gone: its connections are closed, its cache is no more."""
+        self.add(row)
+        self.counts[CLOSED] = self.counts[OPENED]
+        for gauge in (COVERED, *GAUGES):
+            self.counts[gauge] = 0
+        row.clear()
+
+    @property
+    def dropped(self) -> int:
+        """Log lines that found no room."""
+        return self.counts[LOG_DROPPED]
+
+    def copy(self) -> "Totals":
+        """The same counts, to add to."""
+        return Totals(list(self.counts), list(self.histogram), self.max_ns)

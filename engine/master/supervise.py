@@ -1,0 +1,274 @@
+# Births and deaths: the workers and the log writer.
+#
+# Rule 1: the master is one thread when it forks; a plugin that has started another is named and nothing is forked.
+# Rule 2: a child closes every descriptor that is not on its list: a client's descriptor that it inherited would hold
+#         back that client's FIN, the runtime folder's would keep a dead server's name taken.
+# Rule 3: a child never returns into the master's frames; it ends in os._exit.
+# Rule 4: a death is reaped through its pidfd; its row is folded into the retired totals, its queue stays for the
+#         successor, its guards are made anew.
+"""Forking, reaping and replacing children."""
+
+import ctypes
+import os
+import select
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from time import monotonic_ns
+
+from wsrv.engine.log.format import FORMATS
+from wsrv.engine.log.writer import serve_log
+from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.master.parts import Parts
+from wsrv.engine.master.slot import Process, Slot, Totals, WorkerProcess
+from wsrv.engine.settings import Settings
+from wsrv.engine.shm.mapping import Mapping
+from wsrv.engine.shm.row import Ledger, Row
+from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.engine.worker.loop import Station, Worker
+from wsrv.engine.worker.pool import PoolLocks
+
+# Deaths before ready that end the server: the third says that the fourth would be the same.
+_MAX_STILLBIRTHS = 3
+_BACKOFF_NS = 100_000_000
+# Places in the file pool's queue, per thread: a job waits for the disk, not for a place.
+_PLACES_PER_THREAD = 16
+# Rows for twice the workers, for a time when old and new ones live side by side, and spares.
+_SPARE_ROWS = 2
+CELLS_PER_SLOT = 4
+_PR_SET_NAME = 15
+_EXIT_BUG = 70
+
+
+def rows_for(workers: int) -> int:
+    """Statistics rows that so many workers need."""
+    return 2 * workers + _SPARE_ROWS
+
+
+class Nursery:
+    """Makes children, watches them through `epoll`, and replaces those that die."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, mapping: Mapping, slots: list[Slot], epoll: select.epoll, voice: Voice
+    ) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._mapping = mapping
+        self._slots = slots
+        self._epoll = epoll
+        self._voice = voice
+        self._free: list[Row] = list(mapping.rows)
+        self._lifeline, self._lifeline_end = os.pipe2(os.O_CLOEXEC)
+        self._master = os.pidfd_open(os.getpid())
+        self.ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.retired = Totals()
+        self.log_writer: Process | None = None
+        self._stillbirths = 0
+        self._due: dict[int, int] = {}
+        self._replaces = True
+
+    # Births.
+
+    def start_log_writer(self) -> None:
+        """Fork the log writer."""
+        keep = [self._mapping.bell, self._lifeline]
+        pid = _fork(keep, "wsrv: log", lambda: serve_log(self._mapping, self._settings.log, self._lifeline))
+        self.log_writer = Process(pid, self._watch(pid))
+
+    def start_worker(self, slot: Slot) -> None:
+        """Fork a worker into `slot`, which has none."""
+        row = self._free.pop(0)
+        locks = self._pool_locks(slot)
+        keep = [*slot.channel.kept_fds(), self._mapping.bell, self._master, self.ready, self._lifeline_end]
+
+        def work() -> None:
+            ledger = Ledger(row, self._mapping.asleep, self._mapping.bell)
+            station = Station(slot.channel.source(), slot.queue, locks, ledger, self._master, self.ready)
+            policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
+            Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
+
+        pid = _fork(keep, f"wsrv: worker {slot.number}", work)
+        slot.process = WorkerProcess(pid, self._watch(pid), row, locks)
+        self._voice.detail(f"worker {slot.number} is pid {pid}")
+
+    def _watch(self, pid: int) -> int:
+        pidfd = os.pidfd_open(pid)
+        self._epoll.register(pidfd, select.EPOLLIN)
+        return pidfd
+
+    def _pool_locks(self, slot: Slot) -> PoolLocks:
+        primitive = self._parts.primitive
+        places = self._settings.process.threads * _PLACES_PER_THREAD
+        first = CELLS_PER_SLOT * slot.number
+        cells = [self._mapping.cell(first + i) for i in range(1, CELLS_PER_SLOT)]
+        for cell in cells:
+            cell[:] = bytes(CELL_BYTES)
+        return PoolLocks(
+            primitive.semaphore("pool_empty", cells[0], places),
+            primitive.semaphore("pool_filled", cells[1], 0),
+            primitive.lock("pool_mutex", cells[2]),
+        )
+
+    def all_ready(self) -> bool:
+        """Whether every slot has a worker that serves. Call when `ready` polls readable, and after."""
+        for slot in self._slots:
+            process = slot.process
+            if process is not None and not process.ready and process.row.heartbeat_ns():
+                process.ready = True
+                self._stillbirths = 0
+        return all(slot.process is not None and slot.process.ready for slot in self._slots)
+
+    # Deaths.
+
+    def owns(self, fd: int) -> bool:
+        """Whether `fd` is the pidfd of a child."""
+        return self._find(fd) is not None or (self.log_writer is not None and self.log_writer.pidfd == fd)
+
+    def _find(self, pidfd: int) -> Slot | None:
+        return next((s for s in self._slots if s.process is not None and s.process.pidfd == pidfd), None)
+
+    def reap(self, pidfd: int) -> None:
+        """A child is gone: settle what it left, and replace it. Raises CannotStart when replacing is hopeless."""
+        slot = self._find(pidfd)
+        if slot is not None and slot.process is not None:
+            self._reap_worker(slot, slot.process)
+        elif self.log_writer is not None and self.log_writer.pidfd == pidfd:
+            how = self._bury(self.log_writer)
+            self.log_writer = None
+            if self._replaces:
+                self._voice.warn(f"the log writer {how}; it is replaced")
+                self.start_log_writer()
+
+    def _reap_worker(self, slot: Slot, process: WorkerProcess) -> None:
+        self.all_ready()
+        how = self._bury(process)
+        self.retired.retire(process.row)
+        self._free.append(process.row)
+        for guard in process.locks:
+            guard.close()
+        slot.process = None
+        slot.queue.reset(slot.capacity - slot.channel.depth())
+        if not self._replaces:
+            return
+        if not process.ready:
+            self._stillbirths += 1
+            if self._stillbirths >= _MAX_STILLBIRTHS:
+                raise CannotStart(f"workers do not come up: worker {slot.number} {how} before it was ready")
+            self._due[slot.number] = monotonic_ns() + _BACKOFF_NS * 2**self._stillbirths
+            return
+        self._voice.warn(f"worker {slot.number} (pid {process.pid}) {how}; it is replaced")
+        slot.restarts += 1
+        self.start_worker(slot)
+
+    def _bury(self, process: Process) -> str:
+        """Reap the process; how it ended, in words."""
+        self._epoll.unregister(process.pidfd)
+        os.close(process.pidfd)
+        _, status = os.waitpid(process.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+
+    def tick(self, now_ns: int) -> None:
+        """Start the workers whose back-off is over."""
+        for number in [n for n, due_ns in self._due.items() if due_ns <= now_ns]:
+            del self._due[number]
+            if self._replaces:
+                self.start_worker(self._slots[number])
+
+    def reap_strangers(self) -> None:
+        """As PID 1: reap the orphans that became ours."""
+        ours = {p.pid for p in self._processes()}
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None or found.si_pid in ours:
+                return
+            os.waitpid(found.si_pid, 0)
+
+    # The end.
+
+    def drain(self) -> None:
+        """Tell the workers to finish; none is replaced from now on."""
+        self._replaces = False
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End every worker now."""
+        self._replaces = False
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send `number` to every worker."""
+        for slot in self._slots:
+            if slot.process is not None:
+                signal.pidfd_send_signal(slot.process.pidfd, number)
+
+    def workers_left(self) -> int:
+        """Workers that still run."""
+        return sum(slot.process is not None for slot in self._slots)
+
+    def end_lifeline(self) -> None:
+        """Let go of the master's end: the log writer ends when the workers' are gone too."""
+        if self._lifeline_end >= 0:
+            os.close(self._lifeline_end)
+            self._lifeline_end = -1
+
+    def kill_log_writer(self) -> None:
+        """End the log writer now: its reader takes nothing."""
+        if self.log_writer is not None:
+            signal.pidfd_send_signal(self.log_writer.pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Let go of every descriptor. When no child is left."""
+        self.end_lifeline()
+        for fd in (self._lifeline, self._master, self.ready):
+            os.close(fd)
+
+    def _processes(self) -> list[Process]:
+        workers: list[Process] = [slot.process for slot in self._slots if slot.process is not None]
+        return workers if self.log_writer is None else [*workers, self.log_writer]
+
+
+def _fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
+    """Fork a child that does `work` and ends; its pid."""
+    strangers = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    if strangers:
+        raise CannotStart(f"a plugin has started thread {strangers[0]!r}, and a process with threads must not fork")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = _EXIT_BUG
+    try:
+        _settle_in(keep, name)
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stderr.flush()
+        finally:
+            os._exit(status)
+
+
+def _settle_in(keep: list[int], name: str) -> None:
+    """Become a child: no signals of the master's, no descriptors of the master's, a name of its own."""
+    signal.set_wakeup_fd(-1)
+    # A terminal sends Ctrl-C to everybody; what it means is the master's to say.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    begin = 3
+    for fd in sorted(keep):
+        if fd >= begin:
+            os.closerange(begin, fd)
+            begin = fd + 1
+    os.closerange(begin, os.sysconf("SC_OPEN_MAX"))
+    ctypes.PyDLL(None).prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)

@@ -1,0 +1,88 @@
+# What the engine is told, once, before it starts.
+#
+# Frozen dataclasses, one a concern; no environment, no I/O. Whoever receives settings takes only its own slice.
+# Names of exchangeable parts do not appear here: those arrive as classes, in `Parts` of engine.master.
+"""Settings of the engine, one frozen dataclass a concern."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class ListenSettings:
+    """Where connections come in."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    # The report's C server kept 100 and saw maxima of 2-4 s from SYN retries; nginx keeps 511, h2o 65535.
+    backlog: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """How many hands there are. `queue` is connections waiting for one worker."""
+
+    workers: int = 1
+    threads: int = 10
+    queue: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SiteSettings:
+    """What is served. `pages` holds the error pages used when the site brings none of its own."""
+
+    root: Path
+    pages: Path
+    index: str = "index.html"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Bounds of a request. `timeout_seconds` bounds each wait for a client: head, body, idle, write."""
+
+    timeout_seconds: float = 30.0
+    # A body past this earns 413: a static server only reads one to find the next request.
+    max_body_bytes: int = MIB
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What all workers together may keep. A file past `max_object_bytes` is sent with sendfile instead."""
+
+    capacity_bytes: int = 64 * MIB
+    max_object_bytes: int = MIB
+    revalidate_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The access log: `-` is standard output. `keep` rotated files remain beside the current one."""
+
+    path: str = "-"
+    format: str = "combined"
+    max_bytes: int = 10 * MIB
+    keep: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """Where the running server can be found. `name` is the port when empty."""
+
+    directory: Path
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything, as serve hands it to the master."""
+
+    site: SiteSettings
+    runtime: RuntimeSettings
+    listen: ListenSettings = field(default_factory=ListenSettings)
+    process: ProcessSettings = field(default_factory=ProcessSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    log: LogSettings = field(default_factory=LogSettings)

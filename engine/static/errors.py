@@ -1,0 +1,63 @@
+# Pages for errors: the site's own, else the bundled one, else a line of our own.
+#
+# Rule 1: an error can always be answered. Whatever is wrong with a page (missing, unreadable, too long, no descriptor
+#         left to open it) leads to the next source, and the last needs no file.
+# Rule 2: an error carries neither ETag nor Last-Modified: it is no representation of what was asked for.
+"""Error pages as entities."""
+
+import time
+from collections.abc import Callable
+
+from wsrv.engine.http.status import REASONS
+from wsrv.engine.settings import CacheSettings, SiteSettings
+from wsrv.engine.static.entity import Entity, NotServed, of_page
+from wsrv.engine.static.site import Site
+
+# What a status has to say beside its page (RFC 9110 15.5.6, 15.6.4).
+_EXTRA_FIELDS = {
+    405: ((b"Allow", b"GET, HEAD"),),
+    503: ((b"Retry-After", b"1"),),
+}
+
+_BUILT_IN = b'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>%b</title>\n<h1>%b</h1></html>\n'
+
+
+class ErrorPages:
+    """`404.html` and the like: at the root of `site`, else in `settings.pages`, else built in."""
+
+    def __init__(
+        self, site: Site, settings: SiteSettings, cache: CacheSettings, *, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self._bundle = Site(SiteSettings(root=settings.pages, pages=settings.pages), cache, clock=clock)
+        self._sources = (site, self._bundle)
+        self._max_object_bytes = cache.max_object_bytes
+
+    def close(self) -> None:
+        """Give back the descriptor of the bundled pages, once; that of the site is its own."""
+        self._bundle.close()
+
+    def entity(self, status: int, *, nowait: bool) -> Entity:
+        """The entity that answers with `status`; its body is always there. Raises BlockingIOError with `nowait`."""
+        extra = _EXTRA_FIELDS.get(status, ())
+        for source in self._sources:
+            try:
+                page = source.load(_name(status), nowait=nowait)
+            except (NotServed, IsADirectoryError):
+                continue
+            if page.body is not None:
+                return of_page(status, page, page.body, extra)
+        title = b"%d %b" % (status, REASONS[status])
+        body = _BUILT_IN % (title, title)
+        return of_page(status, None, body, extra)
+
+    def unchanged(self, entity: Entity, *, nowait: bool) -> bool:
+        """Whether `entity` would be made of the same page again. Raises BlockingIOError with `nowait`."""
+        for source in self._sources:
+            identity = source.identity(_name(entity.status), nowait=nowait)
+            if identity is not None and identity.size <= self._max_object_bytes:
+                return identity == entity.identity
+        return entity.identity is None
+
+
+def _name(status: int) -> bytes:
+    return b"%d.html" % status

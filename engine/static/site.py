@@ -1,0 +1,134 @@
+# From a path to what is there: a file, the index of a directory, the way to a directory, or nothing.
+#
+# Rule 1: with `nowait` nothing here waits for a disk; BlockingIOError says that a pool thread has to ask instead.
+# Rule 2: all else that goes wrong is a NotServed with the status to answer, never a traceback.
+# Rule 3: no state but the root, and that is safe to use from several threads: loop and pool share one Site.
+"""The site: paths resolved beneath its root."""
+
+import os
+import stat
+import time
+from collections.abc import Callable
+
+from wsrv.engine.settings import CacheSettings, SiteSettings
+from wsrv.engine.static.entity import Entity, Identity, NotServed, Redirect, of_file
+from wsrv.engine.static.file import identify, load, open_regular, refusal
+from wsrv.engine.static.root import Root
+from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory
+
+__all__ = ["NotServed", "Site"]
+
+
+class Site:
+    """What lies beneath one root. Made in the process that serves it, after the fork.
+
+    `clock` is the wall clock in ns; it decides which files have rested long enough to be kept.
+    """
+
+    def __init__(self, site: SiteSettings, cache: CacheSettings, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self._root = Root(site.root)
+        self._index = os.fsencode(site.index)
+        self._max_object_bytes = cache.max_object_bytes
+        self._clock = clock
+
+    def check_root(self, now_ns: int, *, nowait: bool) -> bool:
+        """Notice, at most once a second of `now_ns`, another directory at the root's path. Whether there was one."""
+        return self._root.check(now_ns, nowait=nowait)
+
+    def close(self) -> None:
+        """Give the root's descriptor back. Once."""
+        self._root.close()
+
+    def find(self, path: bytes, raw_path: bytes, *, nowait: bool, query: bytes = b"") -> Entity:
+        """The entity at `path` (of `to_path`): a file, a directory's index, or the Redirect to a directory.
+
+        A file longer than `max_object_bytes` comes without body. `raw_path` and `query` are those of the target, for
+        the Location of a redirect. Raises NotServed: 404 for what is not there, is hidden, or is neither file nor
+        directory; 403 for what may not be read or leads out of the root; 503 for what may work in a moment: a file
+        being written, no descriptors left; 500 for a failing disk. Raises BlockingIOError only with `nowait`.
+        """
+        try:
+            return self.load(self._file_path(path), nowait=nowait)
+        except IsADirectoryError as error:
+            if _means_directory(path):
+                # The index is a directory itself.
+                raise NotServed(404, str(error)) from error
+        try:
+            return Redirect.to(location_of_directory(raw_path, query))
+        except BadTarget as error:
+            raise NotServed(error.status, str(error)) from error
+
+    def load(self, file_path: bytes, *, nowait: bool) -> Entity:
+        """The entity of the file `file_path`, without a look for an index. Raises as `find`, IsADirectoryError too."""
+        try:
+            return load(self._root.fd, file_path, self._max_object_bytes, self._clock, nowait=nowait)
+        except IsADirectoryError:
+            raise
+        except PermissionError as error:
+            # A directory need not be readable to be passed through.
+            if self._is_directory(file_path, nowait=nowait):
+                raise IsADirectoryError(error.errno, error.strerror, file_path) from error
+            raise refusal(error) from error
+        except OSError as error:
+            if nowait and isinstance(error, BlockingIOError):
+                raise
+            raise refusal(error) from error
+
+    def open_for_sending(self, path: bytes, *, nowait: bool = False) -> tuple[int, Entity]:
+        """A descriptor and the entity, without body, of the very same open file; the caller closes the descriptor.
+
+        `path` as for `find`. Raises as `find` does; a directory without trailing slash is 404.
+        """
+        file_path = self._file_path(path)
+        now_ns = self._clock()
+        try:
+            fd, seen = open_regular(self._root.fd, file_path, nowait=nowait)
+        except OSError as error:
+            if nowait and isinstance(error, BlockingIOError):
+                raise
+            raise refusal(error) from error
+        return fd, of_file(file_path, Identity.of(seen), None, now_ns)
+
+    def unchanged(self, path: bytes, entity: Entity, *, nowait: bool) -> bool:
+        """Whether `path` still leads to the content that `entity` was made of. One open, one stat, no reading.
+
+        False too for what cannot be told, as a redirect, and for what cannot be reached any more. Raises
+        BlockingIOError only with `nowait`.
+        """
+        try:
+            file_path = self._file_path(path)
+        except NotServed:
+            return False
+        if entity.identity is None or file_path != entity.path:
+            return False
+        return entity.identity == self.identity(file_path, nowait=nowait)
+
+    def identity(self, file_path: bytes, *, nowait: bool) -> Identity | None:
+        """The identity of the regular file `file_path`; None when there is none to be had.
+
+        Raises BlockingIOError only with `nowait`.
+        """
+        try:
+            seen = identify(self._root.fd, file_path, nowait=nowait)
+        except OSError as error:
+            if nowait and isinstance(error, BlockingIOError):
+                raise
+            return None
+        return Identity.of(seen) if stat.S_ISREG(seen.st_mode) else None
+
+    def _file_path(self, path: bytes) -> bytes:
+        if is_hidden(path):
+            raise NotServed(404, "hidden")
+        return path + self._index if _means_directory(path) else path
+
+    def _is_directory(self, file_path: bytes, *, nowait: bool) -> bool:
+        try:
+            return stat.S_ISDIR(identify(self._root.fd, file_path, nowait=nowait).st_mode)
+        except OSError as error:
+            if nowait and isinstance(error, BlockingIOError):
+                raise
+            return False
+
+
+def _means_directory(path: bytes) -> bool:
+    return not path or path.endswith(b"/")

@@ -1,0 +1,1 @@
+"""What guards shared things: the protocol of a synchronisation primitive."""

@@ -1,0 +1,29 @@
+# The second, told once: what changes in every answer and every log line when it turns.
+"""The worker's clock: monotonic nanoseconds, and the two texts of the current second."""
+
+import time
+
+from wsrv.engine.http.dates import http_date
+from wsrv.engine.log.format import Format
+
+SECOND_NS = 1_000_000_000
+
+
+class Clock:
+    """Holds the Date field and the log stamp of this second. `second_ends_ns` is when they expire."""
+
+    def __init__(self, log_format: type[Format]) -> None:
+        self._format = log_format
+        self.second_ends_ns = 0
+        self.date = b""
+        self.stamp = b""
+
+    def turn(self, now_ns: int) -> None:
+        """Bring the texts up to date at `now_ns`, a reading of CLOCK_MONOTONIC made just before."""
+        if now_ns < self.second_ends_ns:
+            return
+        wall_ns = time.time_ns()
+        second, past_ns = divmod(wall_ns, SECOND_NS)
+        self.second_ends_ns = now_ns + SECOND_NS - past_ns
+        self.date = http_date(second)
+        self.stamp = self._format.stamp(second)

@@ -1,0 +1,157 @@
+# One client's connection, and the table of those that stay open.
+#
+#   IDLE ──bytes──> HEAD ──whole head──> answered at once, or BODY, WAIT, WRITE
+#   BODY   the request's body is read past before it is answered     reads
+#   WAIT   the file pool works for it                                neither reads nor writes
+#   WRITE  the client is slow to take the answer, or it is streamed  writes
+#   LINGER answered and half closed; what still comes is read past   reads
+#   CLOSED the descriptor is gone
+#
+# Rule 1: IDLE is falsy, and the hot path serves connections in that state only.
+# Rule 2: a connection enters the table, epoll and the wheel together in hold(), and leaves them in drop().
+# Rule 3: deadlines are lazy. The hot path stamps `active_ns`; the wheel looks at it when its slot comes round, so
+#         each connection is visited once a timeout, however many requests it makes.
+"""Connections: their state, the table of those held open, and their deadlines."""
+
+import os
+import select
+from collections import deque
+
+from wsrv.engine.http.body import BodyReader
+from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
+from wsrv.engine.shm.row import OPENED, Ledger
+from wsrv.engine.worker.request import Request, Stream
+
+IDLE, HEAD, BODY, WAIT, WRITE, LINGER, CLOSED = range(7)
+
+READ = select.EPOLLIN
+WRITABLE = select.EPOLLOUT
+NOTHING = 0
+
+# After an early answer, what the client still sends is read past for this long and this much (nginx: 5 s, 30 s in all).
+LINGER_NS = 2_000_000_000
+LINGER_BYTES = 4 * 1024 * 1024
+# The wheel's slots are 2^28 ns, 0.27 s, wide.
+_SLOT_SHIFT = 28
+
+
+class Connection:
+    """A client's connection. `opening` is how each of its log lines begins."""
+
+    __slots__ = (
+        "active_ns",
+        "began",
+        "began_ns",
+        "body",
+        "buffer",
+        "closing",
+        "fd",
+        "held",
+        "lingers",
+        "opening",
+        "out",
+        "request",
+        "spent_bytes",
+        "state",
+        "stream",
+    )
+
+    def __init__(self, fd: int, opening: bytes, now_ns: int) -> None:
+        self.fd = fd
+        self.opening = opening
+        self.state = IDLE
+        self.held = False
+        self.active_ns = now_ns
+        # What follows is used from the first request that the hot path does not answer.
+        self.buffer = b""
+        self.began_ns = 0
+        self.began: list[int] = []
+        self.out: deque[bytes | memoryview] = deque()
+        self.closing = False
+        self.lingers = False
+        self.request: Request | None = None
+        self.body: BodyReader | None = None
+        self.stream: Stream | None = None
+        self.spent_bytes = 0
+
+
+class Connections:
+    """The connections that stay open after their first answer, or have not asked yet."""
+
+    def __init__(self, ledger: Ledger, timeout_ns: int) -> None:
+        self.epoll = select.epoll()
+        self.table: dict[int, Connection] = {}
+        self._ledger = ledger
+        self._timeout_ns = timeout_ns
+        self._slots: dict[int, list[Connection]] = {}
+        self._next_slot = 0
+
+    def opened(self, count: int) -> None:
+        """Count connections that have been taken in."""
+        self._ledger.counts[OPENED] += count
+
+    def hold(self, conn: Connection, now_ns: int) -> None:
+        """Keep `conn` open and wait for what it says next."""
+        conn.held = True
+        conn.active_ns = now_ns
+        self.table[conn.fd] = conn
+        self.epoll.register(conn.fd, READ)
+        self._expect(conn, now_ns + self._timeout_ns)
+
+    def want(self, conn: Connection, state: int, events: int, now_ns: int) -> None:
+        """Put `conn` into `state`, waiting for `events`."""
+        conn.state = state
+        conn.active_ns = now_ns
+        if not conn.held:
+            self.hold(conn, now_ns)
+        self.epoll.modify(conn.fd, events)
+        if state == LINGER:
+            self._expect(conn, now_ns + LINGER_NS)
+
+    def drop(self, conn: Connection) -> None:
+        """Close `conn` and forget it."""
+        if conn.state == CLOSED:
+            return
+        if conn.stream is not None:
+            os.close(conn.stream.fd)
+            conn.stream = None
+        if conn.held:
+            del self.table[conn.fd]
+        conn.state = CLOSED
+        conn.out.clear()
+        os.close(conn.fd)
+        conn.fd = -1
+        self._ledger.counts[CLOSED_COUNT] += 1
+
+    def overdue(self, now_ns: int) -> list[Connection]:
+        """The connections whose client has let its time go by."""
+        late: list[Connection] = []
+        slot = now_ns >> _SLOT_SHIFT
+        while self._slots and self._next_slot < slot:
+            for conn in self._slots.pop(self._next_slot, ()):
+                if conn.state == CLOSED:
+                    continue
+                allowed = LINGER_NS if conn.state == LINGER else self._timeout_ns
+                deadline = conn.active_ns + allowed
+                # A job of the pool has no client to wait for.
+                if conn.state == WAIT:
+                    deadline = now_ns + allowed
+                if deadline <= now_ns:
+                    late.append(conn)
+                else:
+                    self._expect(conn, deadline)
+            self._next_slot += 1
+        self._next_slot = max(self._next_slot, slot)
+        return late
+
+    def wait_seconds(self) -> float:
+        """How long the loop may sleep before a deadline could pass."""
+        return (1 << _SLOT_SHIFT) / 1e9 if self._slots else 1.0
+
+    def _expect(self, conn: Connection, deadline_ns: int) -> None:
+        slot = max(deadline_ns >> _SLOT_SHIFT, self._next_slot)
+        waiting = self._slots.get(slot)
+        if waiting is None:
+            self._slots[slot] = [conn]
+        else:
+            waiting.append(conn)

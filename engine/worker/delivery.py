@@ -1,0 +1,228 @@
+# From answers to bytes on the wire, for what the hot path does not finish.
+#
+# Rule 1: an answer is recorded before its first byte is written; a streamed file before its last piece, so that
+#         whoever received it whole is in the log, whatever dies.
+# Rule 2: nothing waits for a client. What it does not take now lies in the connection's output until epoll says so.
+# Rule 3: an early answer never resets its connection: the client may still be sending, so it is half closed and
+#         what comes is read past for a while (LINGER).
+"""Recording, writing, streaming and closing of answers in the slow lane."""
+
+import os
+import socket
+from collections.abc import Callable
+from itertools import islice
+from time import monotonic_ns
+
+from wsrv.engine.http.escape import log_escape
+from wsrv.engine.log.format import Format
+from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
+from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, Ledger
+from wsrv.engine.static.entity import Entity
+from wsrv.engine.worker.clock import Clock
+from wsrv.engine.worker.connection import HEAD, IDLE, LINGER, READ, WRITABLE, WRITE, Connection, Connections
+from wsrv.engine.worker.prepared import Prepared
+from wsrv.engine.worker.request import Request, Stream
+
+# How much of a file one client gets before the others have their turn (nginx sendfile_max_chunk: 2 MiB).
+_TURN_BYTES = 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+_MAX_PARTS = 64
+# What a client told us of itself when it told us nothing.
+_NOBODY = (b"", b"")
+
+
+class Delivery:
+    """Turns answers into output of connections, records them, and writes the output out."""
+
+    def __init__(self, connections: Connections, clock: Clock, ledger: Ledger, log_format: type[Format]) -> None:
+        self._connections = connections
+        self._clock = clock
+        self._ledger = ledger
+        self._format = log_format
+        self._nobody = log_format.client(*_NOBODY)
+
+    @staticmethod
+    def connection(request: Request) -> bytes:
+        """The Connection field of the answer to `request`; empty where the version says it already."""
+        if not request.persistent:
+            return b"close"
+        return b"" if request.line.minor == 1 else b"keep-alive"
+
+    # Answers.
+
+    def prepared(self, conn: Connection, request: Request, answer: Prepared) -> None:
+        """Answer with what is prebuilt."""
+        self._record(200, answer.length, self._text(conn, request, answer.outcome))
+        conn.closing = answer.close
+        if answer.wire is not None:
+            conn.out.append(answer.wire)
+        else:
+            conn.out.extend(answer.parts)
+
+    def entity(self, conn: Connection, request: Request, entity: Entity) -> None:
+        """Answer with an entity that is made for this request: an error, a redirect."""
+        body = b"" if request.line.method == b"HEAD" else entity.body or b""
+        self._put(conn, request, entity.status, entity.head(entity.status, self.connection(request)).render, body)
+
+    def not_modified(self, conn: Connection, request: Request, entity: Entity) -> None:
+        """Answer 304: the client has it already."""
+        self._put(conn, request, 304, entity.head(304, self.connection(request)).render, b"")
+
+    def refusal(self, conn: Connection, raw_line: bytes, page: Entity) -> None:
+        """Answer bytes that are no request, and close."""
+        body = page.body or b""
+        head = page.head(page.status, b"close").render(self._clock.date)
+        pieces = (conn.opening, self._clock.stamp, log_escape(raw_line) or b"-")
+        text = b"".join((*pieces, self._format.outcome(page.status, len(body)), self._nobody))
+        self._record(page.status, len(head) + len(body), text)
+        conn.out.extend((head, body))
+        conn.closing = conn.lingers = True
+
+    def internal(self, conn: Connection, request: Request, entity: Entity) -> None:
+        """Answer for a path of the server's own: counted apart, not logged."""
+        body = b"" if request.line.method == b"HEAD" else entity.body or b""
+        self._ledger.counts[INTERNAL] += 1
+        self._ledger.publish()
+        conn.out.append(entity.head(entity.status, self.connection(request)).render(self._clock.date) + body)
+        conn.closing = not request.persistent
+
+    def stream(self, conn: Connection, request: Request, entity: Entity, fd: int) -> None:
+        """Answer with the open file `fd`, piece by piece. The descriptor is this connection's from now on."""
+        head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
+        conn.out.append(head)
+        conn.stream = Stream(request, entity.status, fd, entity.length, len(head))
+        conn.closing = not request.persistent
+
+    def interim(self, conn: Connection, head: bytes) -> None:
+        """Send an interim response at once, after what is still to be written."""
+        conn.out.append(head)
+        self._write(conn)
+
+    def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
+        """Take over from the hot path an answer of which only `gone` bytes could be written."""
+        left = memoryview(answer.wire if answer.wire is not None else b"".join(answer.parts))[gone:]
+        conn.out.append(left)
+        conn.began.append(now_ns)
+        conn.closing = answer.close
+        self._connections.want(conn, WRITE, WRITABLE, now_ns)
+
+    def _put(
+        self, conn: Connection, request: Request, status: int, render: Callable[[bytes], bytes], body: bytes
+    ) -> None:
+        head = render(self._clock.date)
+        self._record(
+            status, len(head) + len(body), self._text(conn, request, self._format.outcome(status, len(body)))
+        )
+        conn.out.append(head + body)
+        conn.closing = not request.persistent
+        # A body may still be on its way where its end was not waited for.
+        conn.lingers = conn.closing and status >= 400
+
+    # Records.
+
+    def _text(self, conn: Connection, request: Request, outcome: bytes) -> bytes:
+        return b"".join((conn.opening, self._clock.stamp, request.raw_line, outcome, request.client))
+
+    def _record(self, status: int, length: int, text: bytes) -> None:
+        counts = self._ledger.counts
+        counts[STATUS_INDEX[status]] += 1
+        counts[BYTES_SENT] += length
+        self._ledger.commit(text, 1)
+
+    def _record_stream(self, conn: Connection, stream: Stream, body_bytes: int) -> None:
+        if stream.head_bytes:
+            outcome = self._format.outcome(stream.status, body_bytes)
+            self._record(stream.status, stream.head_bytes + body_bytes, self._text(conn, stream.request, outcome))
+            stream.head_bytes = 0
+
+    # Writing.
+
+    def flush(self, conn: Connection, now_ns: int) -> bool:
+        """Write what there is; whether all of it is gone and the connection goes on."""
+        if not (self._write(conn) and (conn.stream is None or self._pump(conn, conn.stream))):
+            if conn.fd >= 0:
+                self._connections.want(conn, WRITE, WRITABLE, now_ns)
+            return False
+        took = monotonic_ns()
+        for began_ns in conn.began:
+            self._ledger.histogram[bucket_of((took - began_ns) >> UNIT_SHIFT)] += 1
+            self._ledger.longest(took - began_ns)
+        conn.began.clear()
+        if conn.closing:
+            self._close(conn, now_ns)
+            return False
+        if not conn.held:
+            self._connections.hold(conn, now_ns)
+        elif conn.state != HEAD:
+            self._connections.want(conn, IDLE, READ, now_ns)
+        return True
+
+    def _write(self, conn: Connection) -> bool:
+        """Write the output; False when some is left, or the client is gone."""
+        out = conn.out
+        while out:
+            try:
+                gone = os.writev(conn.fd, list(islice(out, _MAX_PARTS)))
+            except BlockingIOError:
+                return False
+            except OSError:
+                self.abandon(conn)
+                return False
+            while out and gone >= len(out[0]):
+                gone -= len(out.popleft())
+            if gone:
+                out[0] = memoryview(out[0])[gone:]
+        return True
+
+    def _pump(self, conn: Connection, stream: Stream) -> bool:
+        """Send the next pieces of a file; False when some is left, or the client is gone."""
+        turn = _TURN_BYTES
+        while stream.left_bytes:
+            if turn <= 0:
+                return False
+            piece = min(stream.left_bytes, _PIECE_BYTES)
+            if piece == stream.left_bytes:
+                self._record_stream(conn, stream, stream.offset + piece)
+            try:
+                gone = os.sendfile(conn.fd, stream.fd, stream.offset, piece)
+            except BlockingIOError:
+                return False
+            except OSError:
+                gone = 0
+            if gone == 0:
+                # The client went, or the file shrank: the promised length cannot be kept.
+                self.abandon(conn)
+                return False
+            stream.offset += gone
+            stream.left_bytes -= gone
+            turn -= gone
+        os.close(stream.fd)
+        conn.stream = None
+        return True
+
+    def abandon(self, conn: Connection) -> None:
+        """Give up on a client that went away or stopped taking; what it did not get is not counted as sent."""
+        stream = conn.stream
+        if stream is not None:
+            if stream.head_bytes:
+                self._record_stream(conn, stream, stream.offset)
+            else:
+                self._ledger.counts[BYTES_SENT] -= stream.left_bytes
+        unsent = sum(len(part) for part in conn.out)
+        self._ledger.counts[BYTES_SENT] -= min(unsent, self._ledger.counts[BYTES_SENT])
+        self._connections.drop(conn)
+
+    def _close(self, conn: Connection, now_ns: int) -> None:
+        if not conn.lingers:
+            self._connections.drop(conn)
+            return
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=conn.fd) as half:
+            try:
+                half.shutdown(socket.SHUT_WR)
+            except OSError:
+                half.detach()
+                self._connections.drop(conn)
+                return
+            half.detach()
+        conn.buffer = b""
+        self._connections.want(conn, LINGER, READ, now_ns)

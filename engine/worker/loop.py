@@ -1,0 +1,216 @@
+# The worker: one process, one loop.
+#
+#   epoll ─> arrivals      the source's connections, read at once
+#         ─> connections   idle ones to the hot path, the others to the slow lane
+#         ─> pool          what its threads have fetched
+#         ─> signals       SIGTERM: drain
+#         ─> master        its pidfd: it is gone, drain at once
+#
+# Rule 1: the loop itself stamps the heartbeat, once a round; a round that hangs is seen from outside.
+# Rule 2: nothing in a round waits, but the one epoll at its top.
+"""The event loop of a worker process."""
+
+import gc
+import os
+import select
+import signal
+import socket
+from dataclasses import dataclass
+from time import monotonic_ns
+
+from wsrv.engine.cache.policy import Policy
+from wsrv.engine.ipc.record import peer_text
+from wsrv.engine.ipc.transport import ConnectionSource
+from wsrv.engine.log.format import Format
+from wsrv.engine.settings import Settings
+from wsrv.engine.shm.row import EVICTIONS, LOST, OBJECTS, SIZE_BYTES, Ledger
+from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.site import Site
+from wsrv.engine.sync.primitive import Semaphore
+from wsrv.engine.worker.clock import Clock
+from wsrv.engine.worker.connection import IDLE, WAIT, Connection, Connections
+from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.exchange import Exchange
+from wsrv.engine.worker.hot import HotPath
+from wsrv.engine.worker.pool import FilePool, PoolLocks
+from wsrv.engine.worker.prepared import Shelf
+
+# Connections answered in one round. Records of a round become visible together, so this also bounds how long the
+# first of them waits for its answer.
+_ROUND = 64
+_GONE = select.EPOLLHUP | select.EPOLLERR
+# Openings of log lines, by address; forgotten all at once.
+_MAX_OPENINGS = 10_000
+# How long a worker whose master is gone goes on with answers under way.
+_ORPHAN_NS = 5_000_000_000
+_SECOND_NS = 1_000_000_000
+_TICK_NS = _SECOND_NS // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """What the master hands to a worker: where connections come from, where counts go, and its guards."""
+
+    source: ConnectionSource
+    queue: Semaphore
+    pool: PoolLocks
+    ledger: Ledger
+    master: int
+    ready: int
+
+
+class Worker:
+    """Answers until it is told to drain, or its master is gone."""
+
+    def __init__(self, settings: Settings, policy: Policy, log_format: type[Format], station: Station) -> None:
+        self._station = station
+        self._ledger = ledger = station.ledger
+        self._format = log_format
+        self._clock = Clock(log_format)
+        self._site = Site(settings.site, settings.cache)
+        pages = ErrorPages(self._site, settings.site, settings.cache)
+        self._connections = connections = Connections(ledger, int(settings.http.timeout_seconds * _SECOND_NS))
+        self._shelf = Shelf(settings.cache, policy, self._site, pages, self._clock, log_format)
+        self._pool = FilePool(self._site, settings.process.threads, station.pool)
+        delivery = Delivery(connections, self._clock, ledger, log_format)
+        self._delivery = delivery
+        self._exchange = Exchange(settings.http, connections, delivery, self._shelf, self._site, self._pool, ledger)
+        self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._exchange.feed, delivery.stall)
+        self._openings: dict[tuple[int, bytes], bytes] = {}
+        self._signals, self._alarm = socket.socketpair()
+        for end in (self._signals, self._alarm):
+            end.setblocking(False)
+        self._drain_until_ns = 0
+        self._grace_ns = int(settings.http.timeout_seconds * _SECOND_NS)
+        self._next_tick_ns = 0
+        self._lost = 0
+
+    def run(self) -> None:
+        """Serve. Returns when a drain is over."""
+        epoll = self._connections.epoll
+        epoll.register(self._station.source.fileno(), select.EPOLLIN)
+        epoll.register(self._pool.fileno(), select.EPOLLIN)
+        epoll.register(self._signals, select.EPOLLIN)
+        epoll.register(self._station.master, select.EPOLLIN)
+        signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        # What exists now lives as long as the process: the collector need not look at it again, and what a request
+        # leaves behind has no cycles.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        self._tick(monotonic_ns())
+        self._ledger.beat(monotonic_ns())
+        os.eventfd_write(self._station.ready, 1)
+        while not self._drained():
+            self._round(epoll)
+
+    def _round(self, epoll: select.epoll) -> None:
+        connections = self._connections
+        table = connections.table
+        events = epoll.poll(connections.wait_seconds(), _ROUND)
+        now_ns = monotonic_ns()
+        self._clock.turn(now_ns)
+        batch: list[Connection] = []
+        others: list[tuple[int, int]] = []
+        for fd, flags in events:
+            conn = table.get(fd)
+            if conn is None or conn.state != IDLE:
+                others.append((fd, flags))
+            else:
+                batch.append(conn)
+        for fd, flags in others:
+            conn = table.get(fd)
+            if conn is not None:
+                self._go_on(conn, flags, now_ns)
+            elif fd == self._station.source.fileno():
+                batch += self._arrivals(now_ns)
+            else:
+                self._call(fd, now_ns)
+        if batch:
+            self._hot.turn(batch, now_ns)
+        self._ledger.beat(now_ns)
+        if now_ns >= self._next_tick_ns:
+            self._tick(now_ns)
+
+    def _arrivals(self, now_ns: int) -> list[Connection]:
+        """Take connections in from the master."""
+        source = self._station.source
+        arrivals = source.take()
+        if source.lost != self._lost:
+            self._station.queue.release(source.lost - self._lost)
+            self._lost = source.lost
+        if not arrivals:
+            return []
+        self._station.queue.release(len(arrivals))
+        self._connections.opened(len(arrivals))
+        openings = self._openings
+        taken = []
+        for fd, record in arrivals:
+            peer = record[4:]
+            opening = openings.get(peer)
+            if opening is None:
+                if len(openings) >= _MAX_OPENINGS:
+                    openings.clear()
+                opening = openings[peer] = self._format.opening(peer_text(*peer))
+            taken.append(Connection(fd, opening, now_ns))
+        return taken
+
+    def _go_on(self, conn: Connection, flags: int, now_ns: int) -> None:
+        """Go on with a connection that is in the middle of something."""
+        if conn.state == WAIT:
+            if flags & _GONE:
+                self._delivery.abandon(conn)
+        elif flags & select.EPOLLOUT:
+            self._exchange.writable(conn, now_ns)
+        else:
+            self._exchange.readable(conn, now_ns)
+
+    def _call(self, fd: int, now_ns: int) -> None:
+        """Hear the pool, a signal, or the master's end."""
+        if fd == self._pool.fileno():
+            for done in self._pool.take():
+                self._exchange.finished(done, now_ns)
+        elif fd == self._signals.fileno():
+            self._signals.recv(64)
+            self._drain(now_ns, self._grace_ns)
+        elif fd == self._station.master:
+            self._connections.epoll.unregister(fd)
+            self._drain(now_ns, _ORPHAN_NS)
+
+    def _tick(self, now_ns: int) -> None:
+        """What is done a few times a second: deadlines, the root, gauges."""
+        for conn in self._connections.overdue(now_ns):
+            self._exchange.overdue(conn, now_ns)
+        self._next_tick_ns = now_ns + _TICK_NS
+        self._site.check_root(now_ns, nowait=False)
+        counts = self._ledger.counts
+        store = self._shelf.store
+        counts[EVICTIONS] = store.evictions
+        counts[SIZE_BYTES] = store.size_bytes
+        counts[OBJECTS] = len(store)
+        counts[LOST] = self._lost
+        self._ledger.publish()
+
+    def _drain(self, now_ns: int, grace_ns: int) -> None:
+        """Take no more than what is queued, close what is idle, finish what is under way."""
+        if not self._drain_until_ns:
+            self._drain_until_ns = now_ns + grace_ns
+            self._shelf.forget()
+            self._exchange.draining = True
+            while batch := self._arrivals(now_ns):
+                self._hot.turn(batch, now_ns)
+            # What arrives from now on is the successor's.
+            self._connections.epoll.unregister(self._station.source.fileno())
+        for conn in [c for c in self._connections.table.values() if c.state == IDLE]:
+            self._connections.drop(conn)
+
+    def _drained(self) -> bool:
+        if not self._drain_until_ns:
+            return False
+        if self._connections.table and monotonic_ns() < self._drain_until_ns:
+            return False
+        for conn in list(self._connections.table.values()):
+            self._delivery.abandon(conn)
+        self._tick(monotonic_ns())
+        return True

@@ -1,0 +1,113 @@
+# The file pool: what would make the loop wait for a disk is done by threads.
+#
+# The bounded queue of the report, with its semaphores: `empty` counts free places, `filled` counts jobs, `mutex`
+# guards the queue between producer and consumers. Results come back through a deque and an eventfd in the loop's
+# epoll.
+#
+# Rule 1: the producer is the loop: it never waits for a place. A full queue is the caller's 503.
+# Rule 2: threads start with the first job. Python threads disturb a loop through the GIL even when they only wake up,
+#         and a server whose files are in memory never needs one.
+# Rule 3: jobs are few and made of long calls that give the GIL up.
+"""A bounded pool of threads that fetch what only the disk has."""
+
+import os
+import signal
+import threading
+import traceback
+from collections import deque
+from typing import NamedTuple
+
+from wsrv.engine.static.entity import Entity, NotServed
+from wsrv.engine.static.site import Site
+from wsrv.engine.sync.primitive import Lock, Semaphore
+
+
+class Job(NamedTuple):
+    """A path to look up. `began_ns` is when: whatever is found is at least that fresh."""
+
+    key: bytes
+    raw_path: bytes
+    query: bytes
+    began_ns: int
+
+
+class Finished(NamedTuple):
+    """What became of a job."""
+
+    key: bytes
+    began_ns: int
+    outcome: Entity | NotServed
+
+
+class PoolLocks(NamedTuple):
+    """The three guards of the queue, made of the chosen primitive."""
+
+    empty: Semaphore
+    filled: Semaphore
+    mutex: Lock
+
+
+class FilePool:
+    """`threads` threads behind a bounded queue. `fileno()` polls readable when something is finished."""
+
+    def __init__(self, site: Site, threads: int, locks: PoolLocks) -> None:
+        self._site = site
+        self._threads = threads
+        self._locks = locks
+        self._started = False
+        self._jobs: deque[Job] = deque()
+        self._finished: deque[Finished] = deque()
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """The eventfd by which threads call the loop."""
+        return self._bell
+
+    def submit(self, key: bytes, raw_path: bytes, query: bytes, now_ns: int) -> bool:
+        """Queue a look-up; False when the queue is full."""
+        if not self._locks.empty.try_acquire():
+            return False
+        if not self._started:
+            self._start()
+        self._locks.mutex.acquire()
+        self._jobs.append(Job(key, raw_path, query, now_ns))
+        self._locks.mutex.release()
+        self._locks.filled.release()
+        return True
+
+    def take(self) -> list[Finished]:
+        """What has been finished since the last call."""
+        try:
+            os.eventfd_read(self._bell)
+        except BlockingIOError:
+            return []
+        return [self._finished.popleft() for _ in range(len(self._finished))]
+
+    def _start(self) -> None:
+        self._started = True
+        # Signals are the loop's: a thread that took one would leave the loop asleep.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        for number in range(self._threads):
+            threading.Thread(target=self._work, name=f"wsrv-pool-{number}", daemon=True).start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _work(self) -> None:
+        locks = self._locks
+        while True:
+            locks.filled.acquire()
+            locks.mutex.acquire()
+            job = self._jobs.popleft()
+            locks.mutex.release()
+            locks.empty.release()
+            self._finished.append(Finished(job.key, job.began_ns, self._look_up(job)))
+            os.eventfd_write(self._bell, 1)
+
+    def _look_up(self, job: Job) -> Entity | NotServed:
+        try:
+            return self._site.find(job.key, job.raw_path, query=job.query, nowait=False)
+        except NotServed as e:
+            return e
+        except Exception:
+            # A bug must cost one answer, not a thread and everybody who waits for it.
+            traceback.print_exc()
+            return NotServed(500, "a bug of ours")

@@ -1,0 +1,214 @@
+# Answers made ahead of time, and how a request finds one by two look-ups.
+#
+#   field block ──remembered──> Remembered ──front──> request line ──> Prepared ──> wire bytes
+#
+# A front is a dict of request lines that all mean the same under one reading of the field block: same site, same
+# coding, same wish for the connection, a Host or none. So block and line together name an answer, and nothing is
+# parsed twice.
+#
+# Rule 1: a Prepared is made of one Cached and dies with it: the store's victims are taken out of every front.
+# Rule 2: wire bytes hold for a second at most: Date turns, and the file is looked at again.
+"""Prebuilt answers: Remembered field blocks, Cached entities, and the Shelf that holds both."""
+
+from wsrv.engine.cache.policy import Policy
+from wsrv.engine.cache.store import Store
+from wsrv.engine.http.escape import log_escape
+from wsrv.engine.http.fields import Fields, parse_fields
+from wsrv.engine.http.response import HeadTemplate
+from wsrv.engine.log.format import Format
+from wsrv.engine.settings import CacheSettings
+from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.site import Site
+from wsrv.engine.worker.clock import SECOND_NS, Clock
+
+# Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
+JOIN_BYTES = 16 * 1024
+# What an entity takes beside its body, roughly: the objects, the head, the dict slots.
+OVERHEAD_BYTES = 1024
+# Field blocks are remembered up to this size each and this much in all.
+BLOCK_BYTES = 2 * 1024
+MEMORY_BYTES = 4 * 1024 * 1024
+# Request lines that lead to one entity: spellings and query strings. An attacker has as many as he likes.
+LINES_PER_ENTITY = 16
+
+
+class Prepared:
+    """One answer, ready to write and to record."""
+
+    __slots__ = ("body", "cached", "close", "key", "length", "outcome", "parts", "template", "until_ns", "wire")
+
+    def __init__(self, cached: "Cached", template: HeadTemplate, body: bytes, close: bool, outcome: bytes) -> None:
+        self.cached = cached
+        self.key = cached.key
+        self.template = template
+        self.body = body
+        self.close = close
+        self.outcome = outcome
+        self.until_ns = 0
+        self.wire: bytes | None = None
+        self.parts: tuple[bytes, bytes] = (b"", b"")
+        self.length = 0
+
+    def render(self, date: bytes) -> None:
+        """Make the wire bytes of this second."""
+        head = self.template.render(date)
+        self.length = len(head) + len(self.body)
+        if self.length <= JOIN_BYTES:
+            self.wire = head + self.body
+        else:
+            self.parts = (head, self.body)
+
+
+class Cached:
+    """An entity that is held, every answer prepared from it, and the places where those can be found."""
+
+    __slots__ = ("answers", "checked_ns", "entity", "key", "lines")
+
+    def __init__(self, key: bytes, entity: Entity, checked_ns: int) -> None:
+        self.key = key
+        self.entity = entity
+        self.checked_ns = checked_ns
+        self.answers: dict[tuple[bool, bytes], Prepared] = {}
+        self.lines: list[tuple[dict[bytes, Prepared], bytes]] = []
+
+
+class Remembered:
+    """A parsed field block. `front` is empty for good where the request needs more than a look-up."""
+
+    __slots__ = ("client", "fields", "front", "plain")
+
+    def __init__(self, fields: Fields, front: dict[bytes, Prepared], plain: bool, client: bytes) -> None:
+        self.fields = fields
+        self.front = front
+        self.plain = plain
+        self.client = client
+
+
+class Shelf:
+    """Everything a worker remembers: parsed field blocks, entities, prepared answers, error pages."""
+
+    def __init__(
+        self,
+        settings: CacheSettings,
+        policy: Policy,
+        site: Site,
+        pages: ErrorPages,
+        clock: Clock,
+        log_format: type[Format],
+    ) -> None:
+        self.store: Store[Cached] = Store(policy, self._left)
+        self.remembered: dict[bytes, Remembered] = {}
+        self._remembered_bytes = 0
+        self._forgetful = False
+        self._fronts: dict[tuple[bool, bool, bool], dict[bytes, Prepared]] = {}
+        self._site = site
+        self._pages = pages
+        self._clock = clock
+        self._format = log_format
+        self._revalidate_ns = int(settings.revalidate_seconds * SECOND_NS)
+        self._errors: dict[int, tuple[Entity, int]] = {}
+
+    def remember(self, block: bytes) -> Remembered:
+        """The parse of a field block, made now if it was not made before. Raises Malformed."""
+        known = self.remembered.get(block)
+        if known is not None:
+            return known
+        fields = parse_fields(block)
+        plain = not (fields.conditional or fields.chunked or fields.content_length or fields.other_expectation)
+        reading = (fields.host is None, fields.close, fields.keep_alive)
+        front = self._fronts.setdefault(reading, {}) if plain else {}
+        client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
+        known = Remembered(fields, front, plain, client)
+        if len(block) <= BLOCK_BYTES and not self._forgetful:
+            self._remembered_bytes += len(block)
+            if self._remembered_bytes > MEMORY_BYTES:
+                self.remembered.clear()
+                self._remembered_bytes = len(block)
+            self.remembered[block] = known
+        return known
+
+    def forget(self) -> None:
+        """Send every request the long way from now on: connections are to be closed."""
+        self._forgetful = True
+        self.remembered.clear()
+
+    def find(self, key: bytes, now_ns: int) -> Cached | None:
+        """What is held under `key` and is known to be as the file is, looked at within `revalidate_seconds`."""
+        cached = self.store.get(key)
+        if cached is None or self._fresh(cached, now_ns):
+            return cached
+        return None
+
+    def keep(self, key: bytes, entity: Entity, checked_ns: int) -> Cached:
+        """Hold `entity`, which was read at `checked_ns` or later, if it may be held at all."""
+        cached = Cached(key, entity, checked_ns)
+        if entity.body is not None and entity.settled and entity.status == 200:
+            size = len(entity.body)
+            self.store.put(key, cached, OVERHEAD_BYTES + size * (2 if size <= JOIN_BYTES else 1))
+        return cached
+
+    def prepare(self, cached: Cached, head_only: bool, connection: bytes, now_ns: int) -> Prepared:
+        """The answer 200 to GET or HEAD for `cached`, with this Connection field; good at `now_ns`."""
+        prepared = cached.answers.get((head_only, connection))
+        if prepared is None:
+            entity = cached.entity
+            body = b"" if head_only else entity.body or b""
+            outcome = self._format.outcome(entity.status, len(body))
+            template = entity.head(entity.status, connection)
+            prepared = Prepared(cached, template, body, connection == b"close", outcome)
+            cached.answers[(head_only, connection)] = prepared
+        if prepared.until_ns <= now_ns:
+            self._render(prepared)
+        return prepared
+
+    def shelve(self, prepared: Prepared, front: dict[bytes, Prepared], raw_line: bytes) -> None:
+        """Let the hot path find `prepared` by `raw_line`, if its entity is held."""
+        cached = prepared.cached
+        if self.store.get(cached.key) is not cached or raw_line in front:
+            return
+        if len(cached.lines) == LINES_PER_ENTITY:
+            old_front, old_line = cached.lines.pop(0)
+            old_front.pop(old_line, None)
+        front[raw_line] = prepared
+        cached.lines.append((front, raw_line))
+
+    def renew(self, prepared: Prepared, now_ns: int) -> bool:
+        """Make an expired answer good again; False when its file is not what it was."""
+        if not self._fresh(prepared.cached, now_ns):
+            return False
+        self._render(prepared)
+        return True
+
+    def error(self, status: int, now_ns: int) -> Entity:
+        """The page for an error, looked up anew as often as a file is."""
+        known = self._errors.get(status)
+        if known is not None and now_ns - known[1] < self._revalidate_ns:
+            return known[0]
+        entity = self._pages.entity(status, nowait=False)
+        if entity.settled:
+            self._errors[status] = (entity, now_ns)
+        return entity
+
+    def _render(self, prepared: Prepared) -> None:
+        prepared.render(self._clock.date)
+        prepared.until_ns = min(prepared.cached.checked_ns + self._revalidate_ns, self._clock.second_ends_ns)
+
+    def _fresh(self, cached: Cached, now_ns: int) -> bool:
+        if now_ns - cached.checked_ns < self._revalidate_ns:
+            return True
+        try:
+            if self._site.unchanged(cached.key, cached.entity, nowait=True):
+                cached.checked_ns = now_ns
+                return True
+        except BlockingIOError:
+            # Only the disk can tell: the pool reads it again.
+            pass
+        self.store.drop(cached.key)
+        return False
+
+    def _left(self, cached: Cached) -> None:
+        for front, line in cached.lines:
+            if (there := front.get(line)) is not None and there.cached is cached:
+                del front[line]
+        cached.lines.clear()

@@ -1,0 +1,1 @@
+"""Synchronisation primitives, one a file."""

@@ -1,0 +1,70 @@
+# What is built: the sdist, and the wheel made from the sdist (not from the tree), each held against the tree.
+"""Nothing is missing from what people install, and nothing else is in it."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ROOMS = ("cli", "engine", "plugins", "www")
+TOP = ("ARCHITECTURE.md", "CHANGELOG.md", "DECISIONS.md", "LICENSE", "Makefile", "README.md", "pyproject.toml")
+
+
+def files_of(folder: str) -> set[str]:
+    """Every file in the tree under this folder, by its path in the repository; no compiled Python."""
+    found = (REPOSITORY / folder).rglob("*")
+    return {str(path.relative_to(REPOSITORY)) for path in found if path.is_file() and path.suffix != ".pyc"}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel that was built from it."""
+    dist = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(REPOSITORY)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return dist
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> set[str]:
+    """The names in the wheel."""
+    (path,) = built.glob("wsrv-*-py3-none-any.whl")
+    with zipfile.ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def sdist(built: Path) -> set[str]:
+    """The names in the sdist, without its top folder."""
+    (path,) = built.glob("wsrv-*.tar.gz")
+    with tarfile.open(path) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+def test_the_wheel_holds_every_file_of_the_rooms(wheel: set[str]) -> None:
+    wanted = {f"wsrv/{name}" for room in ROOMS for name in files_of(room)}
+    assert {name for name in wheel if ".dist-info/" not in name} == wanted
+
+
+def test_the_wheel_puts_only_wsrv_into_site_packages(wheel: set[str]) -> None:
+    top = {name.partition("/")[0] for name in wheel}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"wsrv"}
+
+
+def test_the_wheel_carries_the_licence(wheel: set[str]) -> None:
+    assert [name for name in wheel if name.endswith(".dist-info/licenses/LICENSE")]
+
+
+def test_the_sdist_holds_the_rooms_the_tests_and_the_pages(sdist: set[str]) -> None:
+    wanted = {name for folder in (*ROOMS, "tests") for name in files_of(folder)} | set(TOP)
+    assert wanted - sdist == set()
+
+
+def test_the_sdist_leaves_the_links_out(sdist: set[str]) -> None:
+    # The links would be followed: everything twice.
+    assert [name for name in sdist if name.startswith(".dev")] == []
