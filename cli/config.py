@@ -86,7 +86,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.timeout", Seconds(), "30s", "The longest wait for a client, each time."),
     Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output."),
     Setting("log.format", LogFormat(), "combined", "How a line of the access log looks."),
-    Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False),
+    Setting("log.max_size", Size(), "10MiB", "The log is rotated past this; 0: never.", option=False),
     Setting("log.keep", Count(0, 1000), 5, "Rotated logs that remain.", option=False),
     Setting("server.name", ServerName(), None, "What `wsrv stats` calls this server.", unset="its port"),
     Setting(

@@ -138,13 +138,24 @@ def _is_bare_call(error: Any) -> bool:
 
 def main() -> None:
     """Run the program and exit with its status."""
+    _fill_standard_descriptors()
     status = run(sys.argv[1:])
     try:
-        sys.stdout.flush()
-    except (BrokenPipeError, ValueError):
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
         # Python would flush once more at exit, complain and change the status.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.exit(status)
+
+
+def _fill_standard_descriptors() -> None:
+    """Open /dev/null where a standard stream is closed: else a socket would get its number, and the log go there."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
 
 
 if __name__ == "__main__":

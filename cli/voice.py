@@ -15,9 +15,9 @@ _YELLOW = "33"
 _BOLD = "1"
 
 
-def colourful(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+def colourful(stream: TextIO | None, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether to colour what goes to `stream` (no-color.org, force-color.org)."""
-    if environ.get("NO_COLOR"):
+    if stream is None or environ.get("NO_COLOR"):
         return False
     if environ.get("FORCE_COLOR"):
         return True

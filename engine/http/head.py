@@ -43,7 +43,6 @@ KNOWN_METHODS = frozenset(
 )
 
 # Visible ASCII but for what no target of any form may hold raw: # " < > \ ^
-_TARGET = re.compile(rb"[!$-;=?-\[\]_-~]++")
 _LINE = re.compile(rb"(" + TOKEN + rb") ([!$-;=?-\[\]_-~]++) HTTP/1\.([01])")
 _LOOSE_LINE = re.compile(rb"(" + TOKEN + rb") ([^ ]++) (HTTP/[0-9]\.[0-9])")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)([^?]*+)\??(.*+)", re.IGNORECASE)
@@ -104,7 +103,7 @@ def _second_look(line: bytes) -> re.Match[bytes]:
 def _other_form(method: bytes, target: bytes, minor: int) -> RequestLine:
     """A target that is not in origin-form (RFC 9112 3.2.2 to 3.2.4). Raises Malformed."""
     if method == b"CONNECT":
-        if not is_authority(target) or target.endswith(b":") or not target.rpartition(b":")[2].isdigit():
+        if not is_authority(target) or not target.rpartition(b":")[2].isdigit():
             raise Malformed(400, "The target of CONNECT must be a host and a port.")
         return RequestLine(method, target, b"", b"", minor, target)
     if target == b"*":

@@ -274,10 +274,11 @@ class Master:
             site.close()
 
     def _stats(self, request: dict[str, Any]) -> dict[str, Any]:
+        parts = self._parts
         return document(
             name=self._name,
             listeners=[self._url],
-            parts={"ipc": self._parts.transport.NAME, "sync": self._parts.primitive.NAME, "policy": self._parts.policy.NAME},
+            parts={"ipc": parts.transport.NAME, "sync": parts.primitive.NAME, "policy": parts.policy.NAME},
             capacity_bytes=self._settings.cache.capacity_bytes,
             started_ns=self._started_ns,
             retired=self._nursery.retired,

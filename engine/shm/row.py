@@ -140,8 +140,7 @@ class Ledger:
         raw = row.words.cast("B")
         length = COUNTERS * WORD
         self._snapshots = tuple(
-            raw[(SNAPSHOT_WORD + i * COUNTERS) * WORD : (SNAPSHOT_WORD + i * COUNTERS) * WORD + length]
-            for i in (0, 1)
+            raw[(SNAPSHOT_WORD + i * COUNTERS) * WORD : (SNAPSHOT_WORD + i * COUNTERS) * WORD + length] for i in (0, 1)
         )
         self.histogram = row.words[HISTOGRAM_WORD : HISTOGRAM_WORD + BUCKETS]
 

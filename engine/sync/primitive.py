@@ -6,7 +6,8 @@
 
 from typing import ClassVar, Protocol
 
-# A cell is one cache line, so that two objects never share one. sem_t takes 32 bytes, pthread_mutex_t 40 (glibc, x86-64).
+# A cell is one cache line, so that two objects never share one. With glibc on x86-64 sem_t takes 32 bytes of it and
+# pthread_mutex_t 40.
 CELL_BYTES = 64
 
 LOCK = "lock"

@@ -110,9 +110,7 @@ class Delivery:
         self, conn: Connection, request: Request, status: int, render: Callable[[bytes], bytes], body: bytes
     ) -> None:
         head = render(self._clock.date)
-        self._record(
-            status, len(head) + len(body), self._text(conn, request, self._format.outcome(status, len(body)))
-        )
+        self._record(status, len(head) + len(body), self._text(conn, request, self._format.outcome(status, len(body))))
         conn.out.append(head + body)
         conn.closing = not request.persistent
         # A body may still be on its way where its end was not waited for.

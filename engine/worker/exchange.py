@@ -24,7 +24,6 @@ from wsrv.engine.http.head import (
 )
 from wsrv.engine.settings import HttpSettings
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
-from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.connection import (
@@ -121,9 +120,8 @@ class Exchange:
 
     def finished(self, done: Finished, now_ns: int) -> None:
         """The pool has fetched `done.key`, or knows why not: answer everybody who waits for it."""
-        outcome = done.outcome
-        if isinstance(outcome, Entity):
-            outcome = self._shelf.keep(done.key, outcome, done.began_ns)
+        found = done.outcome
+        outcome = found if isinstance(found, NotServed) else self._shelf.keep(done.key, found, done.began_ns)
         for conn, request in self._waiting.pop(done.key):
             if conn.state == CLOSED:
                 continue
@@ -337,5 +335,3 @@ class Exchange:
 
     def _answer_error(self, conn: Connection, request: Request, status: int, now_ns: int) -> None:
         self._delivery.entity(conn, request, self._shelf.error(status, now_ns))
-
-

@@ -129,9 +129,10 @@ class Worker:
                 self._call(fd, now_ns)
         if batch:
             self._hot.turn(batch, now_ns)
-        self._ledger.beat(now_ns)
         if now_ns >= self._next_tick_ns:
             self._tick(now_ns)
+        self._ledger.beat(now_ns)
+        self._ledger.publish()
 
     def _arrivals(self, now_ns: int) -> list[Connection]:
         """Take connections in from the master."""
@@ -190,7 +191,6 @@ class Worker:
         counts[SIZE_BYTES] = store.size_bytes
         counts[OBJECTS] = len(store)
         counts[LOST] = self._lost
-        self._ledger.publish()
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:
         """Take no more than what is queued, close what is idle, finish what is under way."""
@@ -213,4 +213,5 @@ class Worker:
         for conn in list(self._connections.table.values()):
             self._delivery.abandon(conn)
         self._tick(monotonic_ns())
+        self._ledger.publish()
         return True

@@ -5,11 +5,13 @@
 
 import errno
 import os
+import signal
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
-from tests.contracts.processes import open_fds
+from tests.contracts.processes import BOUND_SECONDS, open_fds
 from tests.contracts.tcp import Clients
 
 
@@ -22,6 +24,20 @@ def nothing_left_behind() -> Iterator[None]:
     with pytest.raises(ChildProcessError) as ended:
         os.waitpid(-1, os.WNOHANG)
     assert ended.value.errno == errno.ECHILD
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """A part that waits for ever fails its test instead of hanging the suite."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise AssertionError(f"the test did not end in {2 * BOUND_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 2 * BOUND_SECONDS)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def fetch_from_served(wsrv: Path, work: Path) -> None:
                 said += line
             url = said.split("listening on ")[1].strip()
             expect(url, 200, PAGE)
-            expect(f"{url}/missing", 404, b"</html>")
+            expect(f"{url}/missing", 404, (REPOSITORY / "www" / "errors" / "404.html").read_bytes())
         finally:
             server.terminate()
             status = server.wait()

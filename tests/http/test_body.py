@@ -51,7 +51,7 @@ GOOD = [
     b"0\r\n\r\n",
     b"5\r\nabcde\r\n0\r\n\r\n",
     b"A\r\n0123456789\r\n00a\r\n0123456789\r\n000\r\n\r\n",
-    b'5;a;b=c;d="e;\\"\r"\r\nabcde\r\n0\r\n\r\n'.replace(b'\r"', b'"'),
+    b'5;a;b=c;d="e;\\"\xff"\r\nabcde\r\n0\r\n\r\n',
     b"2\r\n\r\n\r\n0\r\n\r\n",
     b"5\r\n0\r\n\r\n\r\n0\r\n\r\n",
     b"0;last\r\n\r\n",

@@ -1,6 +1,6 @@
-# The leak check of the contract suites holds here too.
+# The leak check and the bound of the contract suites hold here too.
 """Fixtures for the tests of the plugins."""
 
-from tests.contracts.conftest import clients, nothing_left_behind
+from tests.contracts.conftest import bounded, clients, nothing_left_behind
 
-__all__ = ["clients", "nothing_left_behind"]
+__all__ = ["bounded", "clients", "nothing_left_behind"]

@@ -7,6 +7,7 @@ import resource
 import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from wsrv.engine.ipc.record import Arrival
 from wsrv.plugins.transports.socketpair import MESSAGE_RECORDS, Socketpair, SocketpairChannel, SocketpairSource
 
 NOBODY = 65534
+CAP_NET_ADMIN = 12
 
 
 @pytest.fixture
@@ -45,6 +47,29 @@ def refuse_sendmsg(channel: SocketpairChannel, monkeypatch: pytest.MonkeyPatch, 
         return sendmsg(buffers, ancillary)  # type: ignore[arg-type]  # an array is a buffer
 
     monkeypatch.setattr(channel, "_sendmsg", refusing)
+
+
+def be_nobody() -> None:
+    """Become a user without rights, unless this is one."""
+    if os.geteuid() == 0:
+        os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def may_administer_the_network() -> bool:
+    """Whether this process has CAP_NET_ADMIN."""
+    status = Path("/proc/self/status").read_text()
+    (effective,) = [line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")]
+    return bool(int(effective, 16) & (1 << CAP_NET_ADMIN))
+
+
+def wmem_max() -> int:
+    """The largest SO_SNDBUF that anybody may ask for; what is in force then is twice that."""
+    return int(Path("/proc/sys/net/core/wmem_max").read_text())
+
+
+def room_of(channel: SocketpairChannel) -> int:
+    """What may be charged to the sender, in bytes."""
+    return channel._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
 
 
 def test_one_take_returns_one_message_and_no_more_than_its_bound(channel: SocketpairChannel, only: Arrival) -> None:
@@ -120,17 +145,14 @@ def test_a_kernel_that_takes_no_more_makes_the_channel_full(
 
 
 def test_too_many_descriptors_in_flight_make_the_channel_full(only: Arrival) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become a user with nothing else in flight")
-
     def work() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-        os.setresuid(NOBODY, NOBODY, NOBODY)
+        be_nobody()
         channel = SocketpairChannel(1024)
         sent = 0
         while channel.send(copies(only, 1)):
             sent += 1
-        assert 40 <= sent <= 45
+        assert 0 < sent <= 45
         assert channel.depth() == sent
 
     with Child(work, [only[0]]):
@@ -152,28 +174,20 @@ def test_the_end_of_every_sender_is_an_empty_take(channel: SocketpairChannel) ->
         channel._sender.close()
 
 
-def test_without_rights_a_channel_is_made_with_what_room_there_may_be(only: Arrival) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to give rights up")
-
+def test_without_rights_a_channel_has_the_most_room_that_may_be_had(only: Arrival) -> None:
     def work() -> None:
-        os.setresuid(NOBODY, NOBODY, NOBODY)
-        channel = SocketpairChannel(1 << 20)
-        assert channel.send(copies(only, 1)) == 1
+        be_nobody()
+        assert room_of(SocketpairChannel(1 << 20)) == 2 * wmem_max()
 
-    with Child(work, [only[0]]):
+    with Child(work):
         pass
 
 
 def test_with_rights_a_channel_has_all_the_room_it_needs() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs CAP_NET_ADMIN")
-    with open("/proc/sys/net/core/wmem_max") as file:
-        most = 2 * int(file.read())
-    channel = SocketpairChannel(most // 512)
-    room = channel._sender.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+    channel = SocketpairChannel(wmem_max() // 256)
+    room = room_of(channel)
     channel.close()
-    assert room > most
+    assert room > 2 * wmem_max() if may_administer_the_network() else room == 2 * wmem_max()
 
 
 def test_a_kernel_without_such_pairs_makes_socketpair_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

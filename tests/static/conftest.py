@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -15,6 +16,7 @@ from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.site import NotServed, Site
 
 MakeSite = Callable[..., Site]
+Result = TypeVar("Result")
 
 RFC_EXAMPLE_SECONDS = 784111777  # Sun, 06 Nov 1994 08:49:37 GMT
 
@@ -46,6 +48,15 @@ def status_of(site: Site, path: bytes) -> int:
     with pytest.raises(NotServed) as refused:
         find(site, path)
     return refused.value.status
+
+
+def from_memory(call: Callable[[], Result]) -> Result:
+    """What `call`, which does not wait, gives for a thing in memory. The kernel may say EAGAIN at any time: when
+    something is mounted anywhere, when memory is short. So it is asked again, within a bound."""
+    for _ in range(1000):
+        with contextlib.suppress(BlockingIOError):
+            return call()
+    raise AssertionError("what is in memory is never had without waiting")
 
 
 @contextlib.contextmanager

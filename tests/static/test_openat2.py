@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.static.conftest import from_memory
 from wsrv.engine.static import openat2
 from wsrv.engine.static.openat2 import open_beneath, open_directory
 
@@ -43,7 +44,8 @@ class Syscall:
 @pytest.mark.parametrize("cached", [False, True])
 @pytest.mark.parametrize("path", [b"a", b"in"])
 def test_what_lies_beneath_is_opened_close_on_exec(root_fd: int, path: bytes, cached: bool) -> None:
-    fd = open_beneath(root_fd, path, os.O_RDONLY, cached=cached)
+    os.close(open_beneath(root_fd, path, os.O_RDONLY))
+    fd = from_memory(lambda: open_beneath(root_fd, path, os.O_RDONLY, cached=cached))
     try:
         assert os.read(fd, 9) == b"a"
         assert fcntl.fcntl(fd, fcntl.F_GETFD) & fcntl.FD_CLOEXEC

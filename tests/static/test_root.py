@@ -115,7 +115,8 @@ def test_relative_root_stays_where_it_was(releases: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(releases)
     root = Root(Path("v1"))
     try:
-        monkeypatch.chdir("/")
+        (releases / "v2/v1").mkdir()
+        monkeypatch.chdir(releases / "v2")
         assert not root.check(0, nowait=False)
         assert os.readlink(f"/proc/self/fd/{root.fd}") == str(releases / "v1")
     finally:

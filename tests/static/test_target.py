@@ -5,7 +5,7 @@ import os
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory, to_path
@@ -113,6 +113,7 @@ PIECES = st.sampled_from(
 RAW = st.lists(st.one_of(PIECES, st.binary(max_size=4)), max_size=8).map(lambda pieces: b"/" + b"/".join(pieces))
 
 
+@settings(deadline=None)
 @given(RAW)
 @example(b"/a/..//..")
 def test_no_path_leaves_the_root(raw: bytes) -> None:
@@ -129,6 +130,7 @@ def test_no_path_leaves_the_root(raw: bytes) -> None:
     assert path.endswith(b"/") == (path != b"" and decoded.endswith((b"/", b"/.", b"/..")))
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(min_size=1, max_size=6), max_size=6))
 def test_every_name_that_a_file_can_have_is_reached(names: list[bytes]) -> None:
     kept = [name.translate(None, b"\0/") for name in names]
@@ -173,6 +175,7 @@ def test_location_of_a_directory_stays_on_this_host(raw: bytes, query: bytes, lo
     assert location_of_directory(raw, query) == location
 
 
+@settings(deadline=None)
 @given(RAW, st.binary(max_size=6))
 def test_no_location_can_be_taken_for_another_host(raw: bytes, query: bytes) -> None:
     try:

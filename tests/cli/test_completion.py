@@ -1,0 +1,46 @@
+"""Completion: the scripts, and what they are answered."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import wsrv
+
+SCRIPTS = {"bash": "wsrv.bash", "zsh": "_wsrv", "fish": "wsrv.fish"}
+FOLDER = Path(__file__).resolve().parents[2] / "completions"
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_script_in_the_repository_is_what_click_generates(shell: str) -> None:
+    assert wsrv("completion", shell).stdout == (FOLDER / SCRIPTS[shell]).read_text()
+
+
+def test_unknown_shell_is_usage() -> None:
+    run = wsrv("completion", "tcsh")
+    assert run.returncode == 2
+    assert "tcsh" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["st"], "stats"),
+        (["serve", "--ip"], "--ipc"),
+        (["serve", "--ipc", "so"], "socketpair"),
+        (["serve", "--sync", ""], "posix"),
+        (["serve", "--cache-policy", "l"], "lru"),
+        (["serve", "--log-format", "c"], "combined"),
+        (["completion", "f"], "fish"),
+    ],
+)
+def test_completion_knows(words: list[str], wanted: str) -> None:
+    env = {"_WSRV_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["wsrv", *words]), "COMP_CWORD": str(len(words))}
+    run = wsrv(env=env)
+    assert f"plain,{wanted}" in run.stdout.splitlines()
+    assert run.stderr == ""
+
+
+def test_completion_of_a_broken_registry_is_silent() -> None:
+    env = {"_WSRV_COMPLETE": "bash_complete", "COMP_WORDS": "wsrv serve --ipc s", "COMP_CWORD": "3"}
+    run = wsrv(env=env | {"WSRV_DISABLE_PLUGINS": "builtin.socketpair"})
+    assert (run.stdout.strip(), run.stderr) == ("", "")

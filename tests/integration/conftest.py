@@ -1,0 +1,89 @@
+# Servers for integration tests, and a look at what they leave behind.
+"""Fixtures: servers, and the check that nothing is left."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from xprocess import XProcess
+
+from tests.support.server import Server, forget, start
+
+
+def _belongings() -> tuple[set[str], set[int], set[str]]:
+    """Our descriptors that lead somewhere, our children, and what lies in /dev/shm."""
+    fds = set()
+    for entry in os.scandir("/proc/self/fd"):
+        try:
+            fds.add(f"{entry.name} -> {os.readlink(entry.path)}")
+        except OSError:
+            continue
+    children = {p.pid for p in psutil.Process().children(recursive=True)}
+    shm = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
+    return {fd for fd in fds if "/proc/" not in fd}, children, shm
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Descriptors, children and shared memory are after a test what they were before."""
+    before = _belongings()
+    yield
+    for name, was, now in zip(("descriptors", "children", "/dev/shm"), before, _belongings(), strict=True):
+        assert now <= was, f"left behind: {name} {now - was}"
+
+
+class Servers:
+    """Starts servers and ends them: `servers(root, "--workers", "1")`."""
+
+    def __init__(self, xprocess: XProcess, folder: Path) -> None:
+        self._xprocess = xprocess
+        self._folder = folder
+        self._started: list[tuple[str, Server]] = []
+
+    def __call__(self, root: Path, *options: str) -> Server:
+        name = f"wsrv-{os.getpid()}-{self._folder.name}-{len(self._started)}"
+        server = start(self._xprocess, name, root, self._folder, options)
+        self._started.append((name, server))
+        return server
+
+    def end(self) -> None:
+        """Stop what still runs."""
+        for name, server in self._started:
+            if server.process.is_running() and server.process.status() != psutil.STATUS_ZOMBIE:
+                server.stop()
+            forget(self._xprocess, name)
+
+
+@contextlib.contextmanager
+def _servers(xprocess: XProcess, folder: Path) -> Iterator[Servers]:
+    found = Servers(xprocess, folder)
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A document root with an index."""
+    root = tmp_path / "site"
+    root.mkdir()
+    (root / "index.html").write_text("<!doctype html><title>index</title>\n")
+    return root
+
+
+@pytest.fixture
+def servers(nothing_left_behind: None, xprocess: XProcess, tmp_path: Path) -> Iterator[Servers]:
+    """Servers that live as long as one test."""
+    with _servers(xprocess, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def module_servers(xprocess: XProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers that live as long as the tests of one file."""
+    with _servers(xprocess, tmp_path_factory.mktemp("module")) as found:
+        yield found

@@ -1,0 +1,163 @@
+# A real server for a test: started through pytest-xprocess, asked through sockets, stopped and looked after.
+"""Starting `wsrv serve` and talking to it."""
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+from xprocess import ProcessStarter, XProcess
+
+WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
+_LISTENING = re.compile(r"listening on (http://\S+:(\d+))")
+START_SECONDS = 20
+STOP_SECONDS = 15
+
+Found = TypeVar("Found")
+
+
+def wait_for(condition: Callable[[], Found], what: str, seconds: float = 10.0) -> Found:
+    """The first true value of `condition`; fails naming `what` when there is none in time."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for: {what}"
+        pause.wait(0.01)
+    return found
+
+
+class Server:
+    """A server that runs. Its access log is the file `log`."""
+
+    def __init__(self, pid: int, port: int, log: Path, runtime: Path, said: Path) -> None:
+        self.pid = pid
+        self.port = port
+        self.log = log
+        self.runtime = runtime
+        self.said = said
+        self.process = psutil.Process(pid)
+        self.url = f"http://127.0.0.1:{port}"
+
+    def connect(self, timeout_seconds: float = 10.0) -> socket.socket:
+        """A connection to it."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout_seconds)
+
+    def say(self, raw: bytes, timeout_seconds: float = 10.0) -> bytes:
+        """Everything it answers to `raw` before it closes the connection."""
+        with self.connect(timeout_seconds) as sock:
+            sock.sendall(raw)
+            return read_all(sock)
+
+    def get(self, target: str, *fields: str, method: str = "GET") -> "Answer":
+        """The answer to one request on a connection of its own."""
+        lines = (f"{method} {target} HTTP/1.1", "Host: test", "Connection: close", *fields, "", "")
+        return Answer(self.say("\r\n".join(lines).encode("latin-1")))
+
+    def stats(self) -> dict[str, Any]:
+        """What `wsrv stats --json` prints."""
+        command = [*WSRV, "stats", "--json", "--runtime-dir", str(self.runtime), "--name", str(self.port)]
+        found = subprocess.run(command, capture_output=True, check=True, timeout=20)
+        document: dict[str, Any] = json.loads(found.stdout)
+        return document
+
+    def log_lines(self, number: int) -> list[str]:
+        """The lines of the access log, once there are `number` of them."""
+        wait_for(lambda: self.log.read_bytes().count(b"\n") >= number, f"{number} log lines")
+        return self.log.read_text("latin-1").splitlines()
+
+    def workers(self) -> list[psutil.Process]:
+        """The worker processes, by slot."""
+        children = [p for p in self.process.children() if p.name().startswith("wsrv: worker")]
+        return sorted(children, key=lambda p: p.name())
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it with a signal and wait for the end."""
+        family = [self.process, *self.process.children(recursive=True)]
+        self.process.send_signal(number)
+        _, alive = psutil.wait_procs(family, STOP_SECONDS)
+        assert not alive, f"still there {STOP_SECONDS} s after {number.name}: {alive}"
+
+
+class Answer:
+    """A response, taken apart. `raw` must hold exactly one."""
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        head, _, self.body = raw.partition(b"\r\n\r\n")
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        self.status = int(status_line.split(" ")[1]) if raw else 0
+        self.fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """All bytes until the other side closes."""
+    pieces = []
+    while piece := sock.recv(65536):
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def read_answer(sock: socket.socket) -> Answer:
+    """One response with a Content-Length, off a connection that stays open."""
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        piece = sock.recv(65536)
+        assert piece, f"closed in the middle of a head: {raw!r}"
+        raw += piece
+    head, _, body = raw.partition(b"\r\n\r\n")
+    found = re.search(rb"\r\nContent-Length: (\d+)", head)
+    left = int(found[1]) - len(body) if found and not head.startswith(b"HTTP/1.1 304") else 0
+    while left > 0:
+        piece = sock.recv(65536)
+        assert piece, "closed in the middle of a body"
+        raw += piece
+        left -= len(piece)
+    return Answer(raw)
+
+
+def start(xprocess: XProcess, name: str, root: Path, tmp_path: Path, options: Sequence[str] = ()) -> Server:
+    """Start `wsrv serve root` on a free port and wait until it listens."""
+    runtime = tmp_path / "run"
+    log = tmp_path / f"{name}.log"
+    command = [
+        *WSRV,
+        "serve",
+        str(root),
+        "--port",
+        "0",
+        "--runtime-dir",
+        str(runtime),
+        "--log-file",
+        str(log),
+        *options,
+    ]
+
+    class Starter(ProcessStarter):  # type: ignore[misc]  # xprocess ships no types
+        pattern = "listening on http://"
+        timeout = START_SECONDS
+        args = command
+        terminate_on_interrupt = True
+
+    pid, said = xprocess.ensure(name, Starter)
+    found = _LISTENING.search(Path(said).read_text())
+    assert found is not None, "it said that it listens"
+    return Server(pid, int(found[2]), log, runtime, Path(said))
+
+
+def forget(xprocess: XProcess, name: str) -> None:
+    """Give back what xprocess holds for a process that has ended: it would keep it until the end of the session."""
+    info = xprocess.getinfo(name)
+    for resource in [r for r in xprocess.resources if r.info and r.info[0].name == name]:
+        resource.popen.wait(STOP_SECONDS)
+        resource.release()
+        xprocess.resources.remove(resource)
+    xprocess.config.__dict__["_extlogfiles"].pop(name, None)
+    info.controldir.remove(ignore_errors=True)
