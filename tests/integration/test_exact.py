@@ -100,8 +100,8 @@ def kill_workers_under_load(server: Server, body: bytes, kills: int) -> list[Che
         second = threading.Event()
         for kill in range(kills):
             second.wait(1.0)
-            workers = wait_for(lambda: len(w := server.workers()) == 2 and w, "both workers")
-            workers[kill % 2].send_signal(signal.SIGKILL)
+            wait_for(lambda: len(server.workers()) == 2, "both workers")
+            server.workers()[kill % 2].send_signal(signal.SIGKILL)
         second.wait(1.0)
         for client in clients:
             client.end()
