@@ -80,7 +80,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.ipc", Part("transports"), "socketpair", "How a connection travels from master to worker."),
     Setting("server.sync", Part("primitives"), "posix", "What guards the things that processes share."),
     Setting("cache.policy", Part("policies"), "lru", "What leaves the cache when it is full."),
-    Setting("cache.size", Size(), "64MiB", "Bytes each worker may cache."),
+    Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
     Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
     Setting("cache.revalidate", Seconds(zero=True), "1s", "How old a check may be before a hit.", option=False),
     Setting("server.timeout", Seconds(), "30s", "The longest wait for a client, each time."),

@@ -33,6 +33,7 @@ class Record(NamedTuple):
         return RECORD.pack(*self)
 
 
+_MAPPED = bytes(10) + b"\xff\xff"
 # A descriptor that is now the taker's to close, and its record as the bare tuple that struct yields: on the hot
 # path a NamedTuple would cost more to build than the whole parse.
 RecordFields = tuple[int, int, int, int, int, bytes]
@@ -44,5 +45,8 @@ def peer_text(family: int, address: bytes) -> bytes:
     if family == socket.AF_INET:
         return socket.inet_ntop(family, address[:4]).encode()
     if family == socket.AF_INET6:
+        # An IPv4 client of a listener that takes both (RFC 4291 2.5.5.2).
+        if address.startswith(_MAPPED):
+            return socket.inet_ntop(socket.AF_INET, address[len(_MAPPED) :]).encode()
         return socket.inet_ntop(family, address).encode()
     return b"-"

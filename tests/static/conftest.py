@@ -51,8 +51,8 @@ def status_of(site: Site, path: bytes) -> int:
 
 
 def from_memory(call: Callable[[], Result]) -> Result:
-    """What `call`, which does not wait, gives for a thing in memory. The kernel may say EAGAIN at any time: when
-    something is mounted anywhere, when memory is short. So it is asked again, within a bound."""
+    """What `call`, which does not wait, gives for a thing in memory."""
+    # The kernel may say EAGAIN at any time (something is mounted anywhere, memory is short), so it is asked again.
     for _ in range(1000):
         with contextlib.suppress(BlockingIOError):
             return call()
