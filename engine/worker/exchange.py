@@ -24,6 +24,7 @@ from wsrv.engine.http.head import (
 )
 from wsrv.engine.settings import HttpSettings
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
+from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.connection import (
@@ -121,7 +122,7 @@ class Exchange:
     def finished(self, done: Finished, now_ns: int) -> None:
         """The pool has fetched `done.key`, or knows why not: answer everybody who waits for it."""
         found = done.outcome
-        outcome = found if isinstance(found, NotServed) else self._shelf.keep(done.key, found, done.began_ns)
+        outcome = found if isinstance(found, NotServed) else self._keep(done.key, found, done.began_ns)
         for conn, request in self._waiting.pop(done.key):
             if conn.state == CLOSED:
                 continue
@@ -288,7 +289,13 @@ class Exchange:
         except NotServed as e:
             self._answer_error(conn, request, e.status, now_ns)
             return
-        self._answer(conn, request, self._shelf.keep(key, entity, now_ns), now_ns)
+        self._answer(conn, request, self._keep(key, entity, now_ns), now_ns)
+
+    def _keep(self, key: bytes, entity: Entity, checked_ns: int) -> Cached:
+        """Hold `entity` if it may be held, and say how full the store is."""
+        cached = self._shelf.keep(key, entity, checked_ns)
+        self._shelf.gauge(self._ledger.counts)
+        return cached
 
     def _have_fetched(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Let the pool read what only the disk has. One job serves all who wait for the same key."""

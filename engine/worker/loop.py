@@ -23,7 +23,7 @@ from wsrv.engine.ipc.record import peer_text
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import Settings
-from wsrv.engine.shm.row import EVICTIONS, LOST, OBJECTS, SIZE_BYTES, Ledger
+from wsrv.engine.shm.row import LOST, Ledger
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import Semaphore
@@ -185,12 +185,8 @@ class Worker:
             self._exchange.overdue(conn, now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
         self._site.check_root(now_ns, nowait=False)
-        counts = self._ledger.counts
-        store = self._shelf.store
-        counts[EVICTIONS] = store.evictions
-        counts[SIZE_BYTES] = store.size_bytes
-        counts[OBJECTS] = len(store)
-        counts[LOST] = self._lost
+        self._shelf.gauge(self._ledger.counts)
+        self._ledger.counts[LOST] = self._lost
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:
         """Take no more than what is queued, close what is idle, finish what is under way."""

@@ -10,6 +10,8 @@
 # Rule 2: wire bytes hold for a second at most: Date turns, and the file is looked at again.
 """Prebuilt answers: Remembered field blocks, Cached entities, and the Shelf that holds both."""
 
+from collections.abc import MutableSequence
+
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.store import Store
 from wsrv.engine.http.escape import log_escape
@@ -17,6 +19,7 @@ from wsrv.engine.http.fields import Fields, parse_fields
 from wsrv.engine.http.response import HeadTemplate
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import CacheSettings
+from wsrv.engine.shm.row import EVICTIONS, OBJECTS, SIZE_BYTES
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
@@ -147,6 +150,13 @@ class Shelf:
             size = len(entity.body)
             self.store.put(key, cached, OVERHEAD_BYTES + size * (2 if size <= JOIN_BYTES else 1))
         return cached
+
+    def gauge(self, counts: MutableSequence[int]) -> None:
+        """Say how full the store is, and how often it had to make room."""
+        store = self.store
+        counts[EVICTIONS] = store.evictions
+        counts[SIZE_BYTES] = store.size_bytes
+        counts[OBJECTS] = len(store)
 
     def prepare(self, cached: Cached, head_only: bool, connection: bytes, now_ns: int) -> Prepared:
         """The answer 200 to GET or HEAD for `cached`, with this Connection field; good at `now_ns`."""
