@@ -10,19 +10,20 @@
 #
 # Rule 3: it ends when the last worker is gone and the rings are empty. Workers and master hold the far end of the
 #         lifeline, a pipe nobody writes to: its end of file says that nobody is left.
-# Rule 4: it sleeps when there is nothing to do, having said so in its `asleep` word.
+# Rule 4: it sleeps when there is nothing to do, having said so in its `asleep` word. A destination that takes nothing
+#         is waited for without listening to the bell: workers ring it at every request then.
+# Rule 5: a line that was begun is ended before another row has its turn.
 """The process that drains log rings."""
 
+import contextlib
 import errno
 import os
 import select
 import signal
-import sys
 import time
 from collections.abc import Sequence
 
-from wsrv.engine.log.destination import Destination, FileDestination, StreamDestination
-from wsrv.engine.settings import LogSettings
+from wsrv.engine.log.destination import Complain, Destination
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import TAIL_WORD, Row
 
@@ -35,24 +36,19 @@ _FAREWELL_SECONDS = 2.0
 _CHUNK_BYTES = 256 * 1024
 
 
-def open_destination(settings: LogSettings) -> Destination:
-    """What `settings` names. Raises OSError."""
-    if settings.path == "-":
-        return StreamDestination(1)
-    return FileDestination(settings.path, settings.max_bytes, settings.keep)
-
-
 class LogWriter:
     """Drains the rings of all rows to `destination` until the lifeline ends."""
 
-    def __init__(self, mapping: Mapping, destination: Destination, lifeline: int) -> None:
+    def __init__(self, mapping: Mapping, destination: Destination, lifeline: int, complain: Complain) -> None:
         self._rows: Sequence[Row] = mapping.rows
         self._asleep = mapping.asleep
         self._intent = mapping.intent
         self._bell = mapping.bell
         self._lifeline = lifeline
         self._destination = destination
+        self._complain = complain
         self._complained = 0
+        self._unfinished: int | None = None
 
     def run(self) -> None:
         """Carry until everybody is gone and everything is written, or the reader takes no more."""
@@ -61,15 +57,19 @@ class LogWriter:
         poll.register(self._bell, select.POLLIN)
         poll.register(self._lifeline, select.POLLIN)
         while not self._everybody_is_gone(poll):
-            if self._drain() == 0:
-                self._asleep[0] = 1
-                if self._drain() == 0:
-                    poll.poll(int(_NAP_SECONDS * 1000))
-                self._asleep[0] = 0
+            if self._drain():
+                continue
+            if self._waiting():
+                self._destination.await_room(_GATHER_SECONDS)
+                continue
+            self._asleep[0] = 1
+            if not self._waiting():
+                poll.poll(int(_NAP_SECONDS * 1000))
+            self._asleep[0] = 0
         farewell = time.monotonic() + _FAREWELL_SECONDS
         while self._waiting() and time.monotonic() < farewell:
-            if self._drain() == 0:
-                select.select([], [], [], _GATHER_SECONDS)
+            if not self._drain() and not self._destination.await_room(_GATHER_SECONDS):
+                break
         self._destination.close()
 
     def _everybody_is_gone(self, poll: select.poll) -> bool:
@@ -90,52 +90,69 @@ class LogWriter:
     def _drain(self) -> int:
         """Carry what there is; bytes carried."""
         carried = 0
-        for number, row in enumerate(self._rows):
-            head = row.covered()
-            tail: int = row.words[TAIL_WORD]
-            while tail < head:
-                text = row.text(tail, min(head, tail + _CHUNK_BYTES))
-                if tail + len(text) < head:
-                    text = text[: text.rfind(b"\n") + 1]
-                gone = self._put(number, tail, text)
-                if gone == 0:
-                    break
-                tail += gone
-                row.words[TAIL_WORD] = tail
-                self._intent[0] = 0
-                carried += gone
+        numbers = range(len(self._rows)) if self._unfinished is None else (self._unfinished, *range(len(self._rows)))
+        for number in numbers:
+            carried += self._drain_row(number)
+            if self._unfinished is not None:
+                break
         return carried
+
+    def _drain_row(self, number: int) -> int:
+        row = self._rows[number]
+        head = row.covered()
+        start: int = row.words[TAIL_WORD]
+        tail = start
+        while tail < head:
+            text = row.text(tail, min(head, tail + _CHUNK_BYTES))
+            if tail + len(text) < head:
+                text = text[: text.rfind(b"\n") + 1]
+            gone = self._put(number, tail, text)
+            if gone == 0:
+                break
+            tail += gone
+            row.words[TAIL_WORD] = tail
+            self._intent[0] = 0
+            self._unfinished = None if text[gone - 1 : gone] == b"\n" else number
+        return tail - start
 
     def _put(self, number: int, tail: int, text: bytes) -> int:
         """Write from the front of `text`, its intent noted first; bytes gone. A destination that refuses is 0."""
         try:
-            size = self._destination.prepare(len(text))
+            size, length = self._destination.prepare(text, self._unfinished is not None)
+            if length == 0:
+                return 0
             if size is not None:
-                self._intent[1] = len(text)
+                self._intent[1] = length
                 self._intent[2] = size
                 self._intent[3] = tail
                 self._intent[0] = number + 1
-            return self._destination.put(text)
+            gone = self._destination.put(text[:length])
         except OSError as e:
             self._intent[0] = 0
             if e.errno != self._complained:
                 self._complained = e.errno or 0
-                print(f"wsrv: access log: {os.strerror(e.errno or errno.EIO)}; lines will be lost", file=sys.stderr)
+                self._complain(f"access log: {os.strerror(e.errno or errno.EIO)}; lines will be lost")
             return 0
+        self._complained = 0
+        return gone
 
     def _finish_predecessors_write(self) -> None:
-        """Count as carried what a killed predecessor had written and not yet counted."""
+        """Count as carried what a killed predecessor had written and not yet counted, and go on with its last line."""
         number = self._intent[0]
-        size = self._destination.size()
-        if number and size is not None:
-            done = size - self._intent[2]
-            if 0 < done <= self._intent[1]:
-                self._rows[number - 1].words[TAIL_WORD] = self._intent[3] + done
+        if number:
+            with contextlib.suppress(OSError):  # then nobody can tell
+                size = self._destination.size()
+                done = 0 if size is None else size - self._intent[2]
+                if 0 < done <= self._intent[1]:
+                    self._rows[number - 1].words[TAIL_WORD] = self._intent[3] + done
         self._intent[0] = 0
+        tails = [row.words[TAIL_WORD] for row in self._rows]
+        begun = [n for n, tail in enumerate(tails) if tail and self._rows[n].text(tail - 1, tail) != b"\n"]
+        self._unfinished = begun[0] if begun else None
 
 
-def serve_log(mapping: Mapping, settings: LogSettings, lifeline: int) -> None:
+def serve_log(mapping: Mapping, destination: Destination, lifeline: int, complain: Complain) -> None:
     """Be the log writer: the body of its process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    LogWriter(mapping, open_destination(settings), lifeline).run()
+    LogWriter(mapping, destination, lifeline, complain).run()

@@ -35,34 +35,28 @@ LINGER_BYTES = 4 * 1024 * 1024
 _SLOT_SHIFT = 28
 
 
-class Connection:
-    """A client's connection. `opening` is how each of its log lines begins."""
+class Dialogue:
+    """What a connection needs beside its state from the first request on that the hot path does not answer.
+
+    `buffer` holds bytes not yet understood, `out` bytes not yet written. `began` are the times at which the requests
+    began whose answers are being written, `began_ns` that of the request being read. After the output `closing` says to
+    close, `lingers` to read past what still comes; `spent_bytes` bounds that.
+    """
 
     __slots__ = (
-        "active_ns",
         "began",
         "began_ns",
         "body",
         "buffer",
         "closing",
-        "fd",
-        "held",
         "lingers",
-        "opening",
         "out",
         "request",
         "spent_bytes",
-        "state",
         "stream",
     )
 
-    def __init__(self, fd: int, opening: bytes, now_ns: int) -> None:
-        self.fd = fd
-        self.opening = opening
-        self.state = IDLE
-        self.held = False
-        self.active_ns = now_ns
-        # What follows is used from the first request that the hot path does not answer.
+    def __init__(self) -> None:
         self.buffer = b""
         self.began_ns = 0
         self.began: list[int] = []
@@ -73,6 +67,31 @@ class Connection:
         self.body: BodyReader | None = None
         self.stream: Stream | None = None
         self.spent_bytes = 0
+
+
+class Connection:
+    """A client's connection. `opening` is how each of its log lines begins; `active_ns` starts its deadline."""
+
+    __slots__ = ("_dialogue", "active_ns", "fd", "held", "opening", "state")
+
+    def __init__(self, fd: int, opening: bytes, now_ns: int) -> None:
+        self.fd = fd
+        self.opening = opening
+        self.state = IDLE
+        self.held = False
+        self.active_ns = now_ns
+        self._dialogue: Dialogue | None = None
+
+    def dialogue(self) -> Dialogue:
+        """Its dialogue, begun now if there was none."""
+        if self._dialogue is None:
+            self._dialogue = Dialogue()
+        return self._dialogue
+
+    def end_dialogue(self) -> Dialogue | None:
+        """Forget the dialogue, if there was one; what it was."""
+        ended, self._dialogue = self._dialogue, None
+        return ended
 
 
 class Connections:
@@ -112,13 +131,12 @@ class Connections:
         """Close `conn` and forget it."""
         if conn.state == CLOSED:
             return
-        if conn.stream is not None:
-            os.close(conn.stream.fd)
-            conn.stream = None
+        dialogue = conn.end_dialogue()
+        if dialogue is not None and dialogue.stream is not None:
+            os.close(dialogue.stream.fd)
         if conn.held:
             del self.table[conn.fd]
         conn.state = CLOSED
-        conn.out.clear()
         os.close(conn.fd)
         conn.fd = -1
         self._ledger.counts[CLOSED_COUNT] += 1

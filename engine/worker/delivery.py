@@ -52,12 +52,13 @@ class Delivery:
 
     def prepared(self, conn: Connection, request: Request, answer: Prepared) -> None:
         """Answer with what is prebuilt."""
+        talk = conn.dialogue()
         self._record(200, answer.length, self._text(conn, request, answer.outcome))
-        conn.closing = answer.close
+        talk.closing = answer.close
         if answer.wire is not None:
-            conn.out.append(answer.wire)
+            talk.out.append(answer.wire)
         else:
-            conn.out.extend(answer.parts)
+            talk.out.extend(answer.parts)
 
     def entity(self, conn: Connection, request: Request, entity: Entity) -> None:
         """Answer with an entity that is made for this request: an error, a redirect."""
@@ -70,51 +71,57 @@ class Delivery:
 
     def refusal(self, conn: Connection, raw_line: bytes, page: Entity) -> None:
         """Answer bytes that are no request, and close."""
+        talk = conn.dialogue()
         body = page.body or b""
         head = page.head(page.status, b"close").render(self._clock.date)
         pieces = (conn.opening, self._clock.stamp, log_escape(raw_line) or b"-")
         text = b"".join((*pieces, self._format.outcome(page.status, len(body)), self._nobody))
         self._record(page.status, len(head) + len(body), text)
-        conn.out.extend((head, body))
-        conn.closing = conn.lingers = True
+        talk.out.extend((head, body))
+        talk.closing = talk.lingers = True
 
     def internal(self, conn: Connection, request: Request, entity: Entity) -> None:
         """Answer for a path of the server's own: counted apart, not logged."""
+        talk = conn.dialogue()
         body = b"" if request.line.method == b"HEAD" else entity.body or b""
         self._ledger.counts[INTERNAL] += 1
         self._ledger.publish()
-        conn.out.append(entity.head(entity.status, self.connection(request)).render(self._clock.date) + body)
-        conn.closing = not request.persistent
+        talk.out.append(entity.head(entity.status, self.connection(request)).render(self._clock.date) + body)
+        talk.closing = not request.persistent
 
     def stream(self, conn: Connection, request: Request, entity: Entity, fd: int) -> None:
         """Answer with the open file `fd`, piece by piece. The descriptor is this connection's from now on."""
+        talk = conn.dialogue()
         head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
-        conn.out.append(head)
-        conn.stream = Stream(request, entity.status, fd, entity.length, len(head))
-        conn.closing = not request.persistent
+        talk.out.append(head)
+        talk.stream = Stream(request, entity.status, fd, entity.length, len(head))
+        talk.closing = not request.persistent
 
     def interim(self, conn: Connection, head: bytes) -> None:
         """Send an interim response at once, after what is still to be written."""
-        conn.out.append(head)
+        talk = conn.dialogue()
+        talk.out.append(head)
         self._write(conn)
 
     def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
         """Take over from the hot path an answer of which only `gone` bytes could be written."""
+        talk = conn.dialogue()
         left = memoryview(answer.wire if answer.wire is not None else b"".join(answer.parts))[gone:]
-        conn.out.append(left)
-        conn.began.append(now_ns)
-        conn.closing = answer.close
+        talk.out.append(left)
+        talk.began.append(now_ns)
+        talk.closing = answer.close
         self._connections.want(conn, WRITE, WRITABLE, now_ns)
 
     def _put(
         self, conn: Connection, request: Request, status: int, render: Callable[[bytes], bytes], body: bytes
     ) -> None:
+        talk = conn.dialogue()
         head = render(self._clock.date)
         self._record(status, len(head) + len(body), self._text(conn, request, self._format.outcome(status, len(body))))
-        conn.out.append(head + body)
-        conn.closing = not request.persistent
+        talk.out.append(head + body)
+        talk.closing = not request.persistent
         # A body may still be on its way where its end was not waited for.
-        conn.lingers = conn.closing and status >= 400
+        talk.lingers = talk.closing and status >= 400
 
     # Records.
 
@@ -137,16 +144,17 @@ class Delivery:
 
     def flush(self, conn: Connection, now_ns: int) -> bool:
         """Write what there is; whether all of it is gone and the connection goes on."""
-        if not (self._write(conn) and (conn.stream is None or self._pump(conn, conn.stream))):
+        talk = conn.dialogue()
+        if not (self._write(conn) and (talk.stream is None or self._pump(conn, talk.stream))):
             if conn.fd >= 0:
                 self._connections.want(conn, WRITE, WRITABLE, now_ns)
             return False
         took = monotonic_ns()
-        for began_ns in conn.began:
+        for began_ns in talk.began:
             self._ledger.histogram[bucket_of((took - began_ns) >> UNIT_SHIFT)] += 1
             self._ledger.longest(took - began_ns)
-        conn.began.clear()
-        if conn.closing:
+        talk.began.clear()
+        if talk.closing:
             self._close(conn, now_ns)
             return False
         if not conn.held:
@@ -157,7 +165,8 @@ class Delivery:
 
     def _write(self, conn: Connection) -> bool:
         """Write the output; False when some is left, or the client is gone."""
-        out = conn.out
+        talk = conn.dialogue()
+        out = talk.out
         while out:
             try:
                 gone = os.writev(conn.fd, list(islice(out, _MAX_PARTS)))
@@ -174,6 +183,7 @@ class Delivery:
 
     def _pump(self, conn: Connection, stream: Stream) -> bool:
         """Send the next pieces of a file; False when some is left, or the client is gone."""
+        talk = conn.dialogue()
         turn = _TURN_BYTES
         while stream.left_bytes:
             if turn <= 0:
@@ -195,23 +205,25 @@ class Delivery:
             stream.left_bytes -= gone
             turn -= gone
         os.close(stream.fd)
-        conn.stream = None
+        talk.stream = None
         return True
 
     def abandon(self, conn: Connection) -> None:
         """Give up on a client that went away or stopped taking; what it did not get is not counted as sent."""
-        stream = conn.stream
+        talk = conn.dialogue()
+        stream = talk.stream
         if stream is not None:
             if stream.head_bytes:
                 self._record_stream(conn, stream, stream.offset)
             else:
                 self._ledger.counts[BYTES_SENT] -= stream.left_bytes
-        unsent = sum(len(part) for part in conn.out)
+        unsent = sum(len(part) for part in talk.out)
         self._ledger.counts[BYTES_SENT] -= min(unsent, self._ledger.counts[BYTES_SENT])
         self._connections.drop(conn)
 
     def _close(self, conn: Connection, now_ns: int) -> None:
-        if not conn.lingers:
+        talk = conn.dialogue()
+        if not talk.lingers:
             self._connections.drop(conn)
             return
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=conn.fd) as half:
@@ -222,5 +234,5 @@ class Delivery:
                 self._connections.drop(conn)
                 return
             half.detach()
-        conn.buffer = b""
+        talk.buffer = b""
         self._connections.want(conn, LINGER, READ, now_ns)

@@ -27,18 +27,18 @@ from wsrv.engine.shm.row import LOST, Ledger
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import Semaphore
+from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import IDLE, WAIT, Connection, Connections
+from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
-from wsrv.engine.worker.exchange import Exchange
 from wsrv.engine.worker.hot import HotPath
+from wsrv.engine.worker.intake import Intake
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import Shelf
 
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
 # first of them waits for its answer.
 _ROUND = 64
-_GONE = select.EPOLLHUP | select.EPOLLERR
 # Openings of log lines, by address; forgotten all at once.
 _MAX_OPENINGS = 10_000
 # How long a worker whose master is gone goes on with answers under way.
@@ -74,8 +74,9 @@ class Worker:
         self._pool = FilePool(self._site, settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
-        self._exchange = Exchange(settings.http, connections, delivery, self._shelf, self._site, self._pool, ledger)
-        self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._exchange.feed, delivery.stall)
+        answering = Answering(connections, delivery, self._shelf, self._site, self._pool, ledger)
+        self._intake = Intake(settings.http, connections, delivery, self._shelf, answering)
+        self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._openings: dict[tuple[int, bytes], bytes] = {}
         self._signals, self._alarm = socket.socketpair()
         for end in (self._signals, self._alarm):
@@ -159,19 +160,19 @@ class Worker:
 
     def _go_on(self, conn: Connection, flags: int, now_ns: int) -> None:
         """Go on with a connection that is in the middle of something."""
-        if conn.state == WAIT:
-            if flags & _GONE:
-                self._delivery.abandon(conn)
-        elif flags & select.EPOLLOUT:
-            self._exchange.writable(conn, now_ns)
+        if flags & select.EPOLLOUT:
+            self._intake.writable(conn, now_ns)
+        elif conn.state in (WAIT, WRITE):
+            # Nothing was asked for but to be told that the client is gone.
+            self._delivery.abandon(conn)
         else:
-            self._exchange.readable(conn, now_ns)
+            self._intake.readable(conn, now_ns)
 
     def _call(self, fd: int, now_ns: int) -> None:
         """Hear the pool, a signal, or the master's end."""
         if fd == self._pool.fileno():
             for done in self._pool.take():
-                self._exchange.finished(done, now_ns)
+                self._intake.finished(done, now_ns)
         elif fd == self._signals.fileno():
             self._signals.recv(64)
             self._drain(now_ns, self._grace_ns)
@@ -182,7 +183,7 @@ class Worker:
     def _tick(self, now_ns: int) -> None:
         """What is done a few times a second: deadlines, the root, gauges."""
         for conn in self._connections.overdue(now_ns):
-            self._exchange.overdue(conn, now_ns)
+            self._intake.overdue(conn, now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
         self._site.check_root(now_ns, nowait=False)
         self._shelf.gauge(self._ledger.counts)
@@ -193,7 +194,7 @@ class Worker:
         if not self._drain_until_ns:
             self._drain_until_ns = now_ns + grace_ns
             self._shelf.forget()
-            self._exchange.draining = True
+            self._intake.draining = True
             while batch := self._arrivals(now_ns):
                 self._hot.turn(batch, now_ns)
             # What arrives from now on is the successor's.

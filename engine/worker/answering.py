@@ -1,0 +1,150 @@
+# From requests to answers, for what the hot path leaves over.
+#
+# Misses, preconditions, redirects, errors, files too large to hold. Delivery takes the answer from there.
+#
+# Rule: the loop never waits for the disk: what the kernel does not have in memory is fetched by the pool, once for
+#       all who wait for the same path.
+"""Answering whole requests, in the slow lane."""
+
+from collections.abc import Iterator
+
+from wsrv.engine.http.conditional import Validators, evaluate
+from wsrv.engine.http.head import refusal_of
+from wsrv.engine.shm.row import HITS, MISSES, Ledger
+from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.site import NotServed, Site
+from wsrv.engine.static.target import BadTarget, is_hidden, to_path
+from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
+from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.pool import FilePool, Finished
+from wsrv.engine.worker.prepared import Cached, Shelf
+from wsrv.engine.worker.request import Request
+
+# A request that waited for the pool, and what the pool has found.
+Fetched = tuple[Request, Cached | NotServed]
+# Paths below are the server's own, never the site's.
+_INTERNAL = b"/_wsrv/"
+
+
+class Answering:
+    """Finds the answer to a request, or has it fetched."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        delivery: Delivery,
+        shelf: Shelf,
+        site: Site,
+        pool: FilePool,
+        ledger: Ledger,
+    ) -> None:
+        self._connections = connections
+        self._delivery = delivery
+        self._shelf = shelf
+        self._site = site
+        self._pool = pool
+        self._ledger = ledger
+        self._waiting: dict[bytes, list[tuple[Connection, Request]]] = {}
+
+    def fetched(self, done: Finished) -> Iterator[tuple[Connection, Fetched]]:
+        """Everybody who waits for what the pool has fetched, and what there is for them."""
+        found = done.outcome
+        outcome = found if isinstance(found, NotServed) else self._keep(done.key, found, done.began_ns)
+        for conn, request in self._waiting.pop(done.key):
+            yield conn, (request, outcome)
+
+    def resume(self, conn: Connection, fetched: Fetched, now_ns: int) -> None:
+        """Answer a request that waited."""
+        request, outcome = fetched
+        if isinstance(outcome, Cached):
+            self._answer(conn, request, outcome, now_ns)
+        else:
+            self.error(conn, request, outcome.status, now_ns)
+
+    def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Answer a request that is whole, or have it fetched."""
+        line = request.line
+        refusal = refusal_of(line.method)
+        if refusal is not None:
+            self.error(conn, request, refusal, now_ns)
+            return
+        if line.path.startswith(_INTERNAL):
+            self._delivery.internal(conn, request, self._shelf.error(404, now_ns))
+            return
+        try:
+            key = request.path = to_path(line.path)
+        except BadTarget as e:
+            self.error(conn, request, e.status, now_ns)
+            return
+        if is_hidden(key):
+            self.error(conn, request, 404, now_ns)
+            return
+        cached = self._shelf.find(key, now_ns)
+        if cached is not None:
+            self._ledger.counts[HITS] += 1
+            self._shelf.store.policy.hit(key)
+            self._answer(conn, request, cached, now_ns)
+            return
+        self._ledger.counts[MISSES] += 1
+        try:
+            entity = self._site.find(key, line.path, query=line.query, nowait=True)
+        except BlockingIOError:
+            self._have_fetched(conn, request, now_ns)
+            return
+        except NotServed as e:
+            self.error(conn, request, e.status, now_ns)
+            return
+        self._answer(conn, request, self._keep(key, entity, now_ns), now_ns)
+
+    def _keep(self, key: bytes, entity: Entity, checked_ns: int) -> Cached:
+        """Hold `entity` if it may be held, and say how full the store is."""
+        cached = self._shelf.keep(key, entity, checked_ns)
+        self._shelf.gauge(self._ledger.counts)
+        return cached
+
+    def _have_fetched(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Let the pool read what only the disk has. One job serves all who wait for the same key."""
+        waiting = self._waiting.get(request.path)
+        if waiting is None:
+            if not self._pool.submit(request.path, request.line.path, request.line.query, now_ns):
+                self.error(conn, request, 503, now_ns)
+                return
+            waiting = self._waiting[request.path] = []
+        waiting.append((conn, request))
+        self._connections.want(conn, WAIT, NOTHING, now_ns)
+
+    def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
+        """Answer with an entity, or with 304 or 412 where the client's conditions say so."""
+        entity = cached.entity
+        if entity.status != 200:
+            self._delivery.entity(conn, request, entity)
+            return
+        if request.fields.conditional:
+            status = evaluate(request.line.method, request.fields, Validators(entity.etag, entity.mtime_seconds))
+            if status == 412:
+                self.error(conn, request, 412, now_ns)
+                return
+            if status == 304:
+                self._delivery.not_modified(conn, request, entity)
+                return
+        head_only = request.line.method == b"HEAD"
+        if entity.body is None and not head_only:
+            self._stream(conn, request, now_ns)
+            return
+        prepared = self._shelf.prepare(cached, head_only, self._delivery.connection(request), now_ns)
+        self._delivery.prepared(conn, request, prepared)
+        if request.front is not None:
+            self._shelf.shelve(prepared, request.front, request.raw_line)
+
+    def _stream(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Answer with a file that is too large to hold."""
+        try:
+            fd, entity = self._site.open_for_sending(request.path)
+        except NotServed as e:
+            self.error(conn, request, e.status, now_ns)
+            return
+        self._delivery.stream(conn, request, entity, fd)
+
+    def error(self, conn: Connection, request: Request, status: int, now_ns: int) -> None:
+        """Answer with an error page."""
+        self._delivery.entity(conn, request, self._shelf.error(status, now_ns))

@@ -1,0 +1,242 @@
+# From bytes to requests, for what the hot path leaves over.
+#
+# Heads never seen before, several in one read, bodies, what is no request at all. Whole requests go to Answering.
+#
+# Rule 1: the rule table of engine.http decides before anything else looks at a request.
+# Rule 2: what loses the framing (400, 413, 414, 431, 501 for a coding …) is answered and the connection closed.
+"""Reading requests off connections, in the slow lane."""
+
+import os
+import traceback
+
+from wsrv.engine.http.body import BodyReader
+from wsrv.engine.http.grammar import Malformed
+from wsrv.engine.http.head import (
+    awaits_continue,
+    check,
+    parse_request_line,
+    persistent,
+    refusal_of,
+    refusal_of_partial,
+)
+from wsrv.engine.settings import HttpSettings
+from wsrv.engine.worker.answering import Answering, Fetched
+from wsrv.engine.worker.connection import (
+    BODY,
+    CLOSED,
+    HEAD,
+    IDLE,
+    LINGER,
+    LINGER_BYTES,
+    READ,
+    Connection,
+    Connections,
+)
+from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.hot import READ_BYTES
+from wsrv.engine.worker.pool import Finished
+from wsrv.engine.worker.prepared import Shelf
+from wsrv.engine.worker.request import Request
+
+_CRLF = b"\r\n"
+_END = b"\r\n\r\n"
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Intake:
+    """Reads requests off connections, and has them answered."""
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        connections: Connections,
+        delivery: Delivery,
+        shelf: Shelf,
+        answering: Answering,
+    ) -> None:
+        self._max_body_bytes = settings.max_body_bytes
+        self._connections = connections
+        self._delivery = delivery
+        self._shelf = shelf
+        self._answering = answering
+        self.draining = False
+
+    # What the loop calls.
+
+    def readable(self, conn: Connection, now_ns: int) -> None:
+        """Read what a connection that is not idle has to say."""
+        talk = conn.dialogue()
+        try:
+            seen = os.read(conn.fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._connections.drop(conn)
+            return
+        if conn.state == LINGER:
+            talk.spent_bytes += len(seen)
+            if not seen or talk.spent_bytes > LINGER_BYTES:
+                self._connections.drop(conn)
+            return
+        self.feed(conn, seen, now_ns)
+
+    def feed(self, conn: Connection, seen: bytes, now_ns: int) -> None:
+        """Go on with what came; no bytes at all mean that the client sends no more."""
+        talk = conn.dialogue()
+        if not seen:
+            self._end_of_input(conn, now_ns)
+            return
+        if not talk.buffer and conn.state == IDLE:
+            talk.began_ns = now_ns
+        talk.buffer += seen
+        self._advance(conn, now_ns)
+
+    def writable(self, conn: Connection, now_ns: int) -> None:
+        """Go on writing; when all is written, go on with what the client had sent in the meantime."""
+        talk = conn.dialogue()
+        if self._delivery.flush(conn, now_ns) and conn.state == IDLE and talk.buffer:
+            self._advance(conn, now_ns)
+
+    def overdue(self, conn: Connection, now_ns: int) -> None:
+        """The client of `conn` has let its time go by."""
+        if conn.state in (HEAD, BODY):
+            self._refuse(conn, 408, now_ns)
+            self._delivery.flush(conn, now_ns)
+        else:
+            self._delivery.abandon(conn)
+
+    def finished(self, done: Finished, now_ns: int) -> None:
+        """The pool has fetched `done.key`, or knows why not: answer everybody who waits for it."""
+        for conn, fetched in self._answering.fetched(done):
+            if conn.state != CLOSED:
+                conn.state = IDLE
+                self._advance(conn, now_ns, fetched)
+
+    # From bytes to requests.
+
+    def _end_of_input(self, conn: Connection, now_ns: int) -> None:
+        if conn.state in (IDLE, HEAD, BODY):
+            self._connections.drop(conn)
+
+    def _advance(self, conn: Connection, now_ns: int, fetched: Fetched | None = None) -> None:
+        """Go on with a connection, first with what was `fetched` for it.
+
+        A bug of ours costs this client an answer, not the others their worker.
+        """
+        talk = conn.dialogue()
+        try:
+            if fetched is not None:
+                self._answering.resume(conn, fetched, now_ns)
+            self._answer_all(conn, now_ns)
+        except Exception:
+            traceback.print_exc()
+            if talk.out or talk.stream is not None or conn.state == CLOSED:
+                self._delivery.abandon(conn)
+            else:
+                self._refuse(conn, 500, now_ns)
+                self._delivery.flush(conn, now_ns)
+
+    def _answer_all(self, conn: Connection, now_ns: int) -> None:
+        """Answer every request that is whole, in order, then write it all out."""
+        talk = conn.dialogue()
+        while talk.buffer and not talk.closing and talk.stream is None and conn.state in (IDLE, HEAD, BODY):
+            if conn.state == BODY:
+                if not self._read_body(conn, now_ns):
+                    break
+            elif not self._read_head(conn, now_ns):
+                break
+        if conn.state == CLOSED:
+            return
+        if conn.state in (IDLE, HEAD) and (talk.out or talk.stream is not None):
+            self._delivery.flush(conn, now_ns)
+        elif not conn.held:
+            self._connections.hold(conn, now_ns)
+
+    def _read_head(self, conn: Connection, now_ns: int) -> bool:
+        """Take one head off the buffer; False when it is not whole yet."""
+        talk = conn.dialogue()
+        buffer = talk.buffer
+        # An empty line before a request line is passed over (RFC 9112 2.2).
+        if buffer.startswith(_CRLF):
+            talk.buffer = buffer = buffer[2:]
+        end = buffer.find(_END) + len(_END)
+        if end < len(_END):
+            if (refusal := refusal_of_partial(buffer)) is not None:
+                self._refuse(conn, refusal.status, now_ns)
+                return False
+            if buffer and conn.state == IDLE:
+                self._connections.want(conn, HEAD, READ, now_ns)
+            return False
+        conn.state = IDLE
+        raw_line, _, block = buffer[:end].partition(_CRLF)
+        talk.buffer = buffer[end:]
+        try:
+            line = parse_request_line(raw_line)
+            known = self._shelf.remember(block)
+            check(line, known.fields)
+        except Malformed as e:
+            self._refuse(conn, e.status, now_ns, raw_line)
+            return False
+        stays = persistent(line, known.fields) and not self.draining
+        front = known.front if known.plain and not self.draining else None
+        request = Request(raw_line, line, known.fields, known.client, front, stays)
+        talk.began.append(talk.began_ns)
+        talk.began_ns = now_ns
+        body = None if known.plain else BodyReader.of(known.fields)
+        if body is None:
+            self._answering.begin(conn, request, now_ns)
+            return True
+        declared = known.fields.content_length or 0
+        refusal_status = refusal_of(line.method) or (413 if declared > self._max_body_bytes else None)
+        if refusal_status is not None:
+            request.persistent = False
+            self._answering.error(conn, request, refusal_status, now_ns)
+            return False
+        if awaits_continue(line, known.fields) and not talk.buffer:
+            self._delivery.interim(conn, _CONTINUE)
+            if conn.state == CLOSED:
+                return False
+        talk.request, talk.body = request, body
+        self._connections.want(conn, BODY, READ, now_ns)
+        return True
+
+    def _read_body(self, conn: Connection, now_ns: int) -> bool:
+        """Read past the body of the request under way; False when it has not ended yet."""
+        talk = conn.dialogue()
+        request, body = talk.request, talk.body
+        assert request is not None, "a connection reads a body only for a request"
+        assert body is not None, "a connection reads a body only through its reader"
+        try:
+            taken = body.feed(talk.buffer)
+        except Malformed as e:
+            self._give_up(conn, request, e.status, now_ns)
+            return False
+        talk.buffer = talk.buffer[taken:]
+        if body.received > self._max_body_bytes:
+            self._give_up(conn, request, 413, now_ns)
+            return False
+        if not body.done:
+            return False
+        talk.request = talk.body = None
+        conn.state = IDLE
+        self._answering.begin(conn, request, now_ns)
+        return True
+
+    def _give_up(self, conn: Connection, request: Request, status: int, now_ns: int) -> None:
+        """Answer a request whose body cannot be read to its end."""
+        talk = conn.dialogue()
+        talk.request = talk.body = None
+        conn.state = IDLE
+        request.persistent = False
+        self._answering.error(conn, request, status, now_ns)
+
+    def _refuse(self, conn: Connection, status: int, now_ns: int, raw_line: bytes | None = None) -> None:
+        """Answer what is no request, or came too late, and close."""
+        talk = conn.dialogue()
+        if raw_line is None:
+            raw_line = talk.buffer.partition(_CRLF)[0] if talk.request is None else talk.request.raw_line
+        talk.began.append(talk.began_ns)
+        talk.request = talk.body = None
+        talk.buffer = b""
+        conn.state = IDLE
+        self._delivery.refusal(conn, raw_line, self._shelf.error(status, now_ns))
