@@ -59,7 +59,8 @@ $(VENV)/made-with: pyproject.toml $(if $(STALE),stale)
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	    { echo "'$(PYTHON)' cannot make environments; on Debian: apt-get install python3-venv" >&2; exit 2; }
 	@# The links are part of the repository; an unpacked sdist comes without them.
-	@mkdir -p .dev/wsrv && cd .dev/wsrv && for room in cli engine plugins www; do [ -e $$room ] || ln -s ../../$$room; done
+	@mkdir -p .dev/wsrv && cd .dev/wsrv && for room in cli engine plugins www; do [ -e $$room ] || ln -s ../../$$room; done && \
+	    { [ -e testing ] || ln -s ../../tests/suites testing; }
 	$(PYTHON) -m venv --clear $(VENV)
 	@echo '$(PYTHON)' >$@
 

@@ -1,176 +1,187 @@
-# Every setting, in one table: from it come the options of `serve`, the environment variables and the keys of wsrv.toml.
+# `wsrv config`: settings written, shown, checked and imported. Nothing here starts, stops or asks a server.
 #
-# Rule 1: flags > WSRV_* > the config file > defaults; each value remembers where it came from.
-# Rule 2: nothing starts with a setting that is wrong; every fault found is told, one line each, with place and remedy.
-# Rule 3: the names follow from the key. `cache.size` is --cache-size and WSRV_CACHE_SIZE; what stands under `server`
-#         drops that word: `server.port` is --port and WSRV_PORT.
-"""The table of settings, and how a value is found for each."""
+# Rule: what is printed for another program goes to stdout, what is said to a person to stderr.
+"""The commands `wsrv config init`, `show`, `check` and `import`."""
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import sys
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from wsrv.cli import tomlfile
-from wsrv.cli.exits import USAGE, Stop
-from wsrv.cli.units import Count, Host, Kind, LogFormat, Part, Place, Seconds, ServerName, Size
+from wsrv.cli import configfile, serverconf, tomltext
+from wsrv.cli.configfile import ConfigFile, Malformed
+from wsrv.cli.exits import CHECK_FAILED, USAGE, Stop
+from wsrv.cli.linux import require_linux
+from wsrv.cli.table import FILE_NAME, KEYS, SETTINGS, options
+from wsrv.cli.units import Place
+from wsrv.cli.values import Value, config_file, in_force, resolve, survey
+from wsrv.cli.voice import TerminalVoice
 
-FILE_NAME = "wsrv.toml"
-FILE_VARIABLE = "WSRV_CONFIG"
+_PRECEDENCE = """\b
+What outranks what: flags, WSRV_ variables, ./wsrv.toml or --config, defaults.
+"""
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row. `default` is written as a user would write it; None is worked out at start, as `unset` says."""
-
-    key: str
-    kind: Kind
-    default: str | int | None
-    help: str
-    option: bool = True
-    unset: str = ""
-
-    @property
-    def _name(self) -> str:
-        return self.key.removeprefix("server.").replace(".", "_")
-
-    @property
-    def flag(self) -> str:
-        """The option on the command line, where there is one."""
-        return "--" + self._name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        """The environment variable."""
-        return "WSRV_" + self._name.upper()
-
-    @property
-    def parameter(self) -> str:
-        """What click calls the option's value."""
-        return self._name
-
-    @property
-    def default_text(self) -> str:
-        """The default, for a person."""
-        return self.unset if self.default is None else str(self.default)
+# What server.conf leaves unsaid, and the line of wsrv.toml to say it at.
+_UNSAID = {
+    "server.port": "on 127.0.0.1 only, unless host is set too",
+    "cache.size": "here for all workers together",
+}
 
 
-@dataclass(frozen=True)
-class Value:
-    """What a setting is set to, and where: `--port`, `WSRV_PORT`, `wsrv.toml:3: server.port` or `default`."""
-
-    value: Any
-    origin: str
+@click.group("config", epilog=_PRECEDENCE)
+def command() -> None:
+    """Write, show, check or import settings."""
 
 
-DEFAULT = "default"
+@command.command("init")
+@click.argument("file", type=Place(dash=True), default=FILE_NAME)
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--stdout", "to_stdout", is_flag=True, help="Print instead; so does a FILE of -.")
+def init(file: str, force: bool, to_stdout: bool) -> None:
+    """Write every setting, its meaning and its default, commented out, to FILE.
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting("site.root", Place(folder=True), ".", "The folder that is served.", option=False),
-    Setting("server.host", Host(), "127.0.0.1", "Address or name to listen on; 0.0.0.0 for every interface."),
-    Setting("server.port", Count(0, 65535), 8080, "Port to listen on; 0 takes a free one."),
-    Setting("server.workers", Count(1, 1024), None, "Processes that answer.", unset="as many as there are CPUs to use"),
-    Setting("server.threads", Count(1, 1024), 10, "Threads a worker, for file work that would block."),
-    Setting("server.queue", Count(1, 65536), 1024, "Connections that may wait for one worker; past it, 503."),
-    Setting("server.ipc", Part("transports"), "socketpair", "How a connection travels from master to worker."),
-    Setting("server.sync", Part("primitives"), "posix", "What guards the things that processes share."),
-    Setting("cache.policy", Part("policies"), "lru", "What leaves the cache when it is full."),
-    Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
-    Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
-    Setting("cache.revalidate", Seconds(zero=True), "1s", "How old a check may be before a hit.", option=False),
-    Setting("server.timeout", Seconds(), "30s", "The longest wait for a client, each time."),
-    Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output."),
-    Setting("log.format", LogFormat(), "combined", "How a line of the access log looks."),
-    Setting("log.max_size", Size(), "10MiB", "The log is rotated past this; 0: never.", option=False),
-    Setting("log.keep", Count(0, 1000), 5, "Rotated logs that remain.", option=False),
-    Setting("server.name", ServerName(), None, "What `wsrv stats` calls this server.", unset="its port"),
-    Setting(
-        "server.runtime_dir",
-        Place(folder=True),
-        None,
-        "Where running servers are found.",
-        unset="$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/wsrv or /tmp/wsrv-UID",
-    ),
-)
-KEYS = tuple(setting.key for setting in SETTINGS)
-
-
-def options(command: _Command) -> _Command:
-    """Give `command` an option for each setting that has one, in the order of the table, and --config."""
-    # Decorators apply from the last to the first.
-    text = f"Settings as TOML, instead of ./{FILE_NAME}.  [env: {FILE_VARIABLE}]"
-    command = click.option("--config", type=Place(), metavar="FILE", help=text)(command)
-    for setting in reversed(SETTINGS):
-        if setting.option:
-            text = f"{setting.help}  [default: {setting.default_text}; env: {setting.variable}]"
-            metavar = setting.kind.name.upper()
-            option = click.option(setting.flag, setting.parameter, type=setting.kind, metavar=metavar, help=text)
-            command = option(command)
-    return command
-
-
-def config_file(given: str | None, environ: Mapping[str, str]) -> tomlfile.ConfigFile | None:
-    """The file of --config or WSRV_CONFIG, else ./wsrv.toml if there is one. Raises Stop when it cannot be read."""
-    named = given or environ.get(FILE_VARIABLE)
-    if named:
-        return tomlfile.read(Path(named))
-    return tomlfile.read(Path(FILE_NAME)) if os.path.lexists(FILE_NAME) else None
-
-
-def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], file: tomlfile.ConfigFile | None) -> dict[str, Value]:
-    """The value of every setting, by key. `flags` holds what click has read, by parameter, None where not given.
-
-    Raises Stop that names every wrong value and unknown key.
+    FILE is ./wsrv.toml when it is not given.
     """
-    faults: list[str] = []
-    values: dict[str, Value] = {}
-    for setting in SETTINGS:
-        try:
-            values[setting.key] = _find(setting, flags, environ, file)
-        except ValueError as error:
-            faults.append(str(error))
-    if file is not None:
-        faults += [_unknown(key, file) for key in file.entries if key not in KEYS]
-    if faults:
-        raise Stop(USAGE, "\n".join(faults))
-    return values
+    _put("-" if to_stdout else file, tomltext.commented(_part_names()), force)
 
 
-def _find(
-    setting: Setting, flags: Mapping[str, Any], environ: Mapping[str, str], file: tomlfile.ConfigFile | None
-) -> Value:
-    """Raises ValueError; the message says where the value stands."""
-    if flags.get(setting.parameter) is not None:
-        origin = setting.flag if setting.option else setting.parameter.rpartition("_")[2].upper()
-        return Value(flags[setting.parameter], origin)
-    if text := environ.get(setting.variable):  # set to nothing counts as not set
-        return Value(_read(setting, text, setting.variable), setting.variable)
-    if file is not None and setting.key in file.entries:
-        origin = f"{file.where(setting.key)}: {setting.key}"
-        return Value(_read(setting, file.entries[setting.key], origin, file.folder), origin)
-    return Value(None if setting.default is None else setting.kind.read(setting.default), DEFAULT)
+@command.command("show", epilog=_PRECEDENCE)
+@options
+@click.option("--json", "as_json", is_flag=True, help="As JSON: sizes in bytes, times in seconds.")
+def show(config: str | None, as_json: bool, **flags: Any) -> None:
+    """Show the settings in force, and where each comes from.
+
+    Takes the arguments of `wsrv serve`, and tells what they would lead to.
+    """
+    require_linux()
+    file = config_file(config, os.environ)
+    values = in_force(resolve(flags, os.environ, file))
+    if not as_json:
+        _print(tomltext.shown(values, file))
+        return
+    import json
+
+    _print(json.dumps(tomltext.document(values, file), indent=2) + "\n")
 
 
-def _read(setting: Setting, value: Any, origin: str, base: str = "") -> Any:
+@command.command("check")
+@click.argument("file", type=Place(), required=False)
+def check(file: str | None) -> None:
+    """Look for faults in FILE: in wsrv.toml, or in a server.conf.
+
+    FILE is what WSRV_CONFIG names, or ./wsrv.toml, when it is not given. Each fault is a line on stderr: file, line,
+    key, and what is allowed.
+
+    \b
+    Exit status: 0 no fault, 1 faults, 2 there is no such file.
+    """
     try:
-        return setting.kind.read(value, base) if isinstance(setting.kind, Place) else setting.kind.read(value)
-    except ValueError as error:
-        raise ValueError(f"{origin}: {error}") from None
+        found = config_file(file, os.environ)
+    except Malformed as error:
+        raise Stop(CHECK_FAILED, str(error)) from error
+    if found is None:
+        raise Stop(USAGE, f"there is no ./{FILE_NAME}; name a file, or write one with: wsrv config init")
+    values, faults = survey({}, {}, found)
+    faults += _faults_here({key: value for key, value in values.items() if value.layer == "file"})
+    if faults:
+        raise Stop(CHECK_FAILED, "\n".join(faults))
+    for note in found.notes:
+        TerminalVoice().say(note)
+    number = sum(key in KEYS for key in found.entries)
+    _print(f"{found.path}: {number} setting{'' if number == 1 else 's'}, no fault\n")
 
 
-def _unknown(key: str, file: tomlfile.ConfigFile) -> str:
-    """The fault of a key that no setting has, with the nearest one that there is."""
-    from difflib import get_close_matches
+@command.command("import")
+@click.argument("file", type=Place(), default="server.conf")
+@click.option("-o", "--output", type=Place(dash=True), default="-", metavar="FILE", help="Write there; - prints.")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+def import_(file: str, output: str, force: bool) -> None:
+    """Make a wsrv.toml of FILE, a server.conf: lines KEY=value.
 
-    key_text = key.lower().replace("-", "_")
-    last = key_text.rpartition(".")[2]
-    # A right word under the wrong table is a nearer miss than any spelling.
-    near = [k for k in KEYS if k.rpartition(".")[2] == last] or get_close_matches(key_text, KEYS, 1)
-    near = near or [k for k in KEYS if get_close_matches(last, [k.rpartition(".")[2], k.replace(".", "_")], 1)]
-    hint = f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(KEYS)}"
-    return f"{file.where(key)}: no setting is called {key}{hint}"
+    Knows PORT, DOCUMENT_ROOT, NUM_WORKERS, THREADS_PER_WORKER, MAX_QUEUE_SIZE, LOG_FILE, CACHE_SIZE_MB,
+    TIMEOUT_SECONDS and LOG_LEVEL. FILE is ./server.conf when it is not given.
+    """
+    path = Path(file)
+    if path.suffix == ".toml":
+        raise Stop(USAGE, f"{path} is TOML already; check it with: wsrv config check {path}")
+    conf = serverconf.parse(path, configfile.read_text(path))
+    values = resolve({}, {}, conf)
+    folder = os.path.dirname(output) if output != "-" else os.getcwd()
+    if os.path.realpath(folder) == os.path.realpath(conf.folder):
+        values |= _relative_places(conf, values)
+    _put(output, tomltext.imported(conf, values, _UNSAID), force)
+
+
+def _relative_places(conf: ConfigFile, values: dict[str, Value]) -> dict[str, Value]:
+    """Paths as they stand in `conf`: they mean the same in a file beside it."""
+    return {
+        setting.key: Value(conf.entries[setting.key], values[setting.key].origin)
+        for setting in SETTINGS
+        if isinstance(setting.kind, Place) and setting.key in conf.entries
+    }
+
+
+def _faults_here(values: dict[str, Value]) -> list[str]:
+    """What is well written and still would not start: parts and folders that are not there."""
+    from wsrv.cli.serve import root_fault
+
+    faults = []
+    if sys.platform.startswith("linux"):  # elsewhere there are no parts
+        from wsrv.cli import parts
+
+        faults += parts.unknown(values, parts.registry())
+    if "site.root" in values and (fault := root_fault(values["site.root"])):
+        faults.append(fault)
+    return faults
+
+
+def _part_names() -> dict[str, list[str]]:
+    """The names of the parts by kind; nothing where they cannot be had, for the settings can still be written."""
+    if sys.platform.startswith("linux"):
+        from wsrv.cli.parts import names
+
+        with contextlib.suppress(Stop):
+            return {kind: names(kind) for kind in ("transport", "primitive", "policy")}
+    return {}
+
+
+def _put(place: str, text: str, force: bool) -> None:
+    """Print `text`, or write it to a file, which with `force` may be there. Raises Stop."""
+    if place == "-":
+        _print(text)
+        return
+    try:
+        if force:
+            _replace(place, text)
+        else:
+            with open(place, "x", encoding="utf-8", errors="surrogateescape") as file:
+                file.write(text)
+    except FileExistsError as error:
+        raise Stop(USAGE, f"{place} is there already; --force writes over it") from error
+    except OSError as error:
+        raise Stop(USAGE, f"cannot write {place}: {error.strerror}") from error
+    TerminalVoice().say(f"wrote {place}")
+
+
+def _replace(place: str, text: str) -> None:
+    """Put `text` in the place of what is there, whole or not at all; a link stays one. Raises OSError."""
+    target = os.path.realpath(place)
+    new = f"{target}.{os.getpid()}.new"
+    try:
+        with open(new, "x", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(new, os.stat(target).st_mode & 0o777)
+        os.replace(new, target)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(new)
+        raise
+
+
+def _print(text: str) -> None:
+    # Names of files may hold bytes that are no UTF-8; they come out as they came in.
+    click.echo(text.encode("utf-8", "surrogateescape"), nl=False)

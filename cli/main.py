@@ -1,6 +1,7 @@
 # The entry point: which commands there are, and how each of them ends.
 #
 # Rule 1: a command's module is imported when that command is meant, not before: `wsrv --help` costs click and no more.
+#   Plugins are imported when the commands are listed or when none of ours is meant.
 # Rule 2: what a person did wrong earns a line and a status; what wsrv did wrong earns the traceback too.
 """The program `wsrv`."""
 
@@ -9,12 +10,15 @@ import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from wsrv.cli.exits import DONE, INTERRUPTED, OUR_BUG, Stop
-from wsrv.cli.voice import complain
+from wsrv.cli.exits import DONE, INTERRUPTED, OUR_BUG, USAGE, Stop
+from wsrv.cli.voice import TerminalVoice, complain
+
+if TYPE_CHECKING:
+    from wsrv.cli.foreign import Foreign
 
 PROGRAM = "wsrv"
 COMPLETE_VARIABLE = "_WSRV_COMPLETE"
@@ -23,35 +27,81 @@ COMPLETE_VARIABLE = "_WSRV_COMPLETE"
 COMMANDS = {
     "serve": "Serve the files below a folder.",
     "stats": "Show what a running server does.",
+    "config": "Write, show, check or import settings.",
+    "plugins": "List the exchangeable parts, and who offers them.",
     "completion": "Print the completion script of a shell.",
 }
+
+
+# Where the context of a call keeps the commands of plugins.
+_FOREIGN = "wsrv.foreign"
+
+
+class PluginFault(Exception):
+    """A plugin's command has raised its cause; the message says whose command."""
 
 
 class Commands(click.Group):
     """The group of all commands, each imported when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *self.foreign(ctx).commands]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
-            return None
+            return self.foreign(ctx).commands.get(cmd_name)
         found: click.Command = import_module(f"wsrv.cli.{cmd_name}").command
+        return found
+
+    def foreign(self, ctx: click.Context) -> "Foreign":
+        """The commands of plugins, looked for once a call, and warned about then unless a shell completes."""
+        if _FOREIGN not in ctx.meta:
+            from wsrv.cli import foreign
+
+            ctx.meta[_FOREIGN] = foreign.load(COMMANDS)
+            for warning in [] if ctx.resilient_parsing else ctx.meta[_FOREIGN].warnings:
+                TerminalVoice().warn(warning)
+        found: Foreign = ctx.meta[_FOREIGN]
         return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(COMMANDS)}"
-            raise click.UsageError(f"no command is called {args[0]}; {hint}", ctx)
+            there = self.foreign(ctx)
+            if args[0] in there.conflicts:
+                raise Stop(USAGE, str(there.conflicts[args[0]]))
+            if args[0] not in there.commands:
+                known = self.list_commands(ctx)
+                near = get_close_matches(args[0], known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+                raise click.UsageError(f"no command is called {args[0]}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, Stop, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.invoked_subcommand is None or ctx.invoked_subcommand in COMMANDS:
+                raise
+            raise PluginFault(str(self.foreign(ctx).origins[ctx.invoked_subcommand])) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
+        """The lists of commands, without importing ours."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+        there = self.foreign(ctx)
+        visible = {name: command for name, command in there.commands.items() if not command.hidden}
+        if visible:
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(
+                    [
+                        (name, f"{command.get_short_help_str(60)}  [{there.origins[name].release}]".lstrip())
+                        for name, command in visible.items()
+                    ]
+                )
 
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
@@ -87,6 +137,12 @@ def run(args: Sequence[str]) -> int:
     except click.ClickException as error:
         complain(error.format_message())
         return error.exit_code
+    except PluginFault as fault:
+        import traceback
+
+        traceback.print_exception(fault.__cause__)
+        complain(f"this is a fault of plugin {fault}; please report it to its authors with the lines above")
+        return OUR_BUG
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads_stdout():
             return DONE
@@ -156,6 +212,11 @@ def _fill_standard_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+    # Python's own streams are None then, and print(file=None) writes to the other one.
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 if __name__ == "__main__":

@@ -6,46 +6,70 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
+from wsrv.cli.table import SETTINGS
+from wsrv.cli.units import Part
 
 if TYPE_CHECKING:
-    from wsrv.cli.config import Value
+    from wsrv.cli.values import Value
     from wsrv.engine.master.master import Parts
+    from wsrv.engine.master.outcome import Voice
     from wsrv.engine.settings import CacheSettings
-    from wsrv.plugins.registry import Registry
+    from wsrv.plugins.registry import Kind, Registry
 
 
 def registry(environ: Mapping[str, str] = os.environ) -> "Registry":
     """Every part there is, but for the plugins that WSRV_DISABLE_PLUGINS names, commas between. Raises Stop."""
-    from wsrv.plugins.registry import DISABLE_VARIABLE, PluginError, load
+    from wsrv.plugins.entrypoints import disabled
+    from wsrv.plugins.outside import PluginError
+    from wsrv.plugins.registry import load
 
     try:
-        return load(environ.get(DISABLE_VARIABLE, "").replace(",", " ").split())
+        return load(disabled(environ))
     except PluginError as error:
         raise Stop(USAGE, str(error)) from error
 
 
-def choose(values: Mapping[str, "Value"], cache: "CacheSettings") -> "Parts":
-    """The parts that the settings name. Raises Stop: an unknown one is usage, one that cannot work here no start."""
+def names(kind: "Kind") -> list[str]:
+    """The names of the parts of one kind. Raises Stop."""
+    return registry().names(kind)
+
+
+def unknown(values: Mapping[str, "Value"], there: "Registry") -> list[str]:
+    """What names no part, a line each."""
     from wsrv.plugins.registry import UnknownPart
 
-    ipc, sync, policy = values["server.ipc"], values["server.sync"], values["cache.policy"]
-    shelf = registry()
-    chosen = ipc
-    try:
-        transport_class = shelf.choose("transport", ipc.value)
-        chosen = sync
-        primitive_class = shelf.choose("primitive", sync.value)
-        chosen = policy
-        policy_class = shelf.choose("policy", policy.value)
-    except UnknownPart as error:
-        raise Stop(USAGE, f"{chosen.origin}: {error}") from error
-    for value, obstacle in (
-        (ipc, transport_class.available()),
-        (sync, primitive_class.available()),
-        (policy, policy_class.available(cache)),
+    faults = []
+    for setting in SETTINGS:
+        if isinstance(setting.kind, Part) and setting.key in values:
+            try:
+                there.choose(setting.kind.kind, values[setting.key].value)
+            except UnknownPart as error:
+                faults.append(f"{values[setting.key].origin}: {error}")
+    return faults
+
+
+def choose(values: Mapping[str, "Value"], cache: "CacheSettings", voice: "Voice | None" = None) -> "Parts":
+    """The parts that the settings name; of plugins that are left out the voice warns.
+
+    Raises Stop: an unknown part is usage, one that cannot work here no start.
+    """
+    there = registry()
+    if voice is not None:
+        for warning in there.warnings():
+            voice.warn(warning)
+    if faults := unknown(values, there):
+        raise Stop(USAGE, "\n".join(faults))
+    ipc, sync, policy = (values[key].value for key in ("server.ipc", "server.sync", "cache.policy"))
+    transport_class = there.choose("transport", ipc)
+    primitive_class = there.choose("primitive", sync)
+    policy_class = there.choose("policy", policy)
+    for name, obstacle in (
+        (ipc, there.obstacle("transport", ipc)),
+        (sync, there.obstacle("primitive", sync)),
+        (policy, there.obstacle("policy", policy, cache)),
     ):
         if obstacle is not None:
-            raise Stop(CANNOT_START, obstacle if obstacle.startswith(value.value) else f"{value.value}: {obstacle}")
+            raise Stop(CANNOT_START, obstacle if obstacle.startswith(name) else f"{name}: {obstacle}")
     from wsrv.engine.master.master import Parts
 
     return Parts(transport_class, primitive_class, policy_class)

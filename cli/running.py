@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsrv.cli.exits import NO_SERVER, USAGE, Stop
 from wsrv.cli.linux import require_linux
+from wsrv.cli.units import AUTO
 
 if TYPE_CHECKING:
     from wsrv.engine.master.runtime import RunningServer
@@ -40,7 +41,8 @@ def servers(directory: str | None, environ: Mapping[str, str] = os.environ) -> l
     """The servers that run, in `directory` or else wherever this user's may be. Raises Stop."""
     from wsrv.engine.master.runtime import running
 
-    named = directory or (os.path.expanduser(environ["WSRV_RUNTIME_DIR"]) if environ.get("WSRV_RUNTIME_DIR") else None)
+    variable = environ.get("WSRV_RUNTIME_DIR", "")
+    named = directory or (os.path.expanduser(variable) if variable not in ("", AUTO) else None)
     found: list[RunningServer] = []
     for place in [Path(named)] if named else default_directories(environ):
         try:

@@ -11,10 +11,12 @@ from typing import Any
 
 import click
 
-from wsrv.cli.config import Value, config_file, options, resolve
+from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
-from wsrv.cli.units import Place
+from wsrv.cli.table import options
+from wsrv.cli.units import AUTO, OFF
+from wsrv.cli.values import Value, config_file, in_force, resolve
 from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.settings import (
     CacheSettings,
@@ -25,6 +27,7 @@ from wsrv.engine.settings import (
     RuntimeSettings,
     Settings,
     SiteSettings,
+    StatusSettings,
 )
 
 # Beside this package in the checkout as in the wheel.
@@ -47,6 +50,7 @@ Sizes: 64MiB, 10MB, 512k (= KiB), plain bytes.  Times: 500ms, 30s, 2m, 1h, plain
 
 \b
 What outranks what: flags, environment, ./wsrv.toml or --config, defaults.
+`wsrv config show` tells which it is.
 
 \b
 Exit status: 0 stopped, 2 wrong usage or settings, 5 cannot start.
@@ -54,7 +58,6 @@ Exit status: 0 stopped, 2 wrong usage or settings, 5 cannot start.
 
 
 @click.command("serve", help=_HELP, epilog=_EPILOG, context_settings={"max_content_width": 100})
-@click.argument("site_root", metavar="[ROOT]", required=False, type=Place(folder=True))
 @options
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors: no address, no warnings.")
 @click.option("-v", "--verbose", is_flag=True, help="Say more about what the server does.")
@@ -65,18 +68,21 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     file = config_file(config, os.environ)
     values = resolve(flags, os.environ, file)
     voice = TerminalVoice(quiet, verbose)
-    settings = engine_settings(values)
-    _require_folder(values["site.root"])
+    settings = engine_settings(in_force(values), file)
+    if fault := root_fault(values["site.root"]):
+        raise Stop(USAGE, fault)
 
     from wsrv.cli import parts
 
-    chosen = parts.choose(values, settings.cache)
+    chosen = parts.choose(values, settings.cache, voice)
 
     from wsrv.engine.master.master import serve
     from wsrv.engine.master.outcome import CannotStart
 
     if file is not None:
         voice.say(f"settings from {file.path}")
+        for note in file.notes:
+            voice.say(note)
     if os.geteuid() == 0:
         voice.warn("running as root, so workers can read every file of this machine; better use an ordinary user")
     try:
@@ -85,20 +91,22 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
         raise Stop(CANNOT_START, str(error)) from error
 
 
-def engine_settings(values: Mapping[str, Value]) -> Settings:
-    """The settings as the engine takes them; what depends on this system is worked out here."""
+def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None) -> Settings:
+    """The settings as the engine takes them, from values in force; the file that they came from is withheld."""
 
     def value(key: str) -> Any:
         return values[key].value
 
+    name, stat_file, log_file = value("server.name"), value("server.stat_file"), value("log.file")
+    withheld = [*places(file)] if file is not None else []
+    if log_file != "-":
+        withheld.append(Path(log_file))
     return Settings(
-        site=SiteSettings(root=Path(value("site.root")), pages=_ERROR_PAGES),
-        runtime=RuntimeSettings(
-            directory=_runtime_directory(value("server.runtime_dir")), name=value("server.name") or ""
-        ),
+        site=SiteSettings(root=Path(value("site.root")), pages=_ERROR_PAGES, withheld=tuple(withheld)),
+        runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
         listen=ListenSettings(host=value("server.host"), port=value("server.port")),
         process=ProcessSettings(
-            workers=value("server.workers") or _cpus(), threads=value("server.threads"), queue=value("server.queue")
+            workers=value("server.workers"), threads=value("server.threads"), queue=value("server.queue")
         ),
         http=HttpSettings(timeout_seconds=value("server.timeout")),
         cache=CacheSettings(
@@ -107,32 +115,26 @@ def engine_settings(values: Mapping[str, Value]) -> Settings:
             revalidate_seconds=value("cache.revalidate"),
         ),
         log=LogSettings(
-            path=value("log.file"),
+            path=log_file,
             format=value("log.format"),
             max_bytes=value("log.max_size"),
             keep=value("log.keep"),
         ),
+        status=StatusSettings(
+            file=None if stat_file == OFF else Path(stat_file),
+            allow=value("status.allow"),
+            hosts=value("status.hosts"),
+        ),
     )
 
 
-def _runtime_directory(given: str | None) -> Path:
-    from wsrv.cli.running import default_directories
-
-    return Path(given) if given else default_directories()[0]
-
-
-def _cpus() -> int:
-    from wsrv.cli.cpus import usable
-
-    return usable()
-
-
-def _require_folder(root: Value) -> None:
-    """Raises Stop unless the root is a folder that can be read and entered."""
-    where = "ROOT" if root.origin in ("ROOT", "default") else root.origin
+def root_fault(root: Value) -> str:
+    """What is wrong with the root: "" when it is a folder that can be read and entered."""
+    where = root.origin if root.layer in ("environment", "file") else "ROOT"
     if not os.path.exists(root.value):
-        raise Stop(USAGE, f"{where}: no such folder: {root.value}")
+        return f"{where}: no such folder: {root.value}"
     if not os.path.isdir(root.value):
-        raise Stop(USAGE, f"{where}: not a folder: {root.value}")
+        return f"{where}: not a folder: {root.value}"
     if not os.access(root.value, os.R_OK | os.X_OK):
-        raise Stop(USAGE, f"{where}: this user may not read the folder {root.value}")
+        return f"{where}: this user may not read the folder {root.value}"
+    return ""

@@ -6,7 +6,7 @@
 """The command `wsrv stats`."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -22,14 +22,20 @@ _NOTHING = "-"
 @click.command("stats")
 @click.option("--name", type=ServerName(), metavar="NAME", help="Which server, where several run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole document as JSON.")
+@click.option("--sync", is_flag=True, help="Show how locks and semaphores were used, and waited for.")
 @click.option("--runtime-dir", type=Place(folder=True), metavar="PATH", help="Where the server can be found.")
-def command(name: str | None, as_json: bool, runtime_dir: str | None) -> None:
+def command(name: str | None, as_json: bool, sync: bool, runtime_dir: str | None) -> None:
     """Show what a running server does.
 
     Exit status: 0 shown, 2 several servers run and no --name says which, 3 none runs.
     """
+    if as_json and sync:
+        raise click.UsageError("--json and --sync exclude each other; the JSON has `sync_objects` in it")
     document = running.ask(running.find(name, runtime_dir), {"command": "stats"})
-    click.echo(json.dumps(document, indent=2) if as_json else "\n".join(table(document)))
+    if as_json:
+        click.echo(json.dumps(document, indent=2))
+    else:
+        click.echo("\n".join(sync_table(document) if sync else table(document)))
 
 
 def table(document: Mapping[str, Any]) -> list[str]:
@@ -90,8 +96,8 @@ def _counts(counts: Any) -> list[str]:
 
 
 def _workers(workers: Any) -> list[str]:
-    rows = [("worker", "pid", "restarts", "requests", "connections", "heartbeat")]
-    rows += [
+    heads = ("worker", "pid", "restarts", "requests", "connections", "heartbeat")
+    rows = [
         (
             _count(worker.get("slot")),
             _plain(worker.get("pid")),
@@ -102,6 +108,26 @@ def _workers(workers: Any) -> list[str]:
         )
         for worker in workers or []
     ]
+    return _columns([heads, *rows])
+
+
+def sync_table(document: Mapping[str, Any]) -> list[str]:
+    """How locks and semaphores were used, a line each, of all processes together."""
+    heads = ("guard", "acquired", "contended", "waited")
+    rows = [
+        (
+            _plain(used.get("name")),
+            _count(used.get("acquired")),
+            _count(used.get("contended")),
+            _milliseconds(used.get("wait_ms")),
+        )
+        for used in document.get("sync_objects") or []
+    ]
+    return [f"sync {_plain(document.get('sync'))}", "", *_columns([heads, *rows])]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, each column as wide as it must be, flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in rows]
 

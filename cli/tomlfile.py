@@ -1,4 +1,4 @@
-# wsrv.toml, read: which keys, which values, on which lines.
+# wsrv.toml: which keys, which values, on which lines.
 #
 # tomllib gives no line numbers, so a key's line is looked for in the text. That is only ever used in a message, and
 # is right for files as people write them; where a key cannot be found, the file is named without a line.
@@ -6,46 +6,29 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsrv.cli.exits import USAGE, Stop
+from wsrv.cli.configfile import ConfigFile, Malformed
 
-_TABLE = re.compile(r"\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
+_TABLE = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
+_PLACE_OF_FAULT = re.compile(r"(.*) \(at line (\d+), column (\d+)\)")
 
 
-@dataclass(frozen=True)
-class ConfigFile:
-    """A file of settings: `entries` by dotted key, and its `text`, to find lines in."""
-
-    path: Path
-    entries: Mapping[str, Any]
-    text: str
-
-    @property
-    def folder(self) -> str:
-        """What relative paths in it are relative to."""
-        return str(self.path.absolute().parent)
-
-    def where(self, key: str) -> str:
-        """The file and the line of `key`, as `wsrv.toml:3`."""
-        line = next((n for n, found in _keys(self.text) if found == key or key.startswith(found + ".")), None)
-        return f"{self.path}:{line}" if line else str(self.path)
-
-
-def read(path: Path) -> ConfigFile:
-    """The settings in `path`. Raises Stop when it cannot be read or is no TOML."""
+def parse(path: Path, text: str) -> ConfigFile:
+    """The settings in `text`, which was read from `path`. Raises Malformed when it is no TOML."""
     import tomllib
 
     try:
-        text = path.read_text("utf-8")
-        return ConfigFile(path, dict(_flatten(tomllib.loads(text))), text)
-    except OSError as error:
-        raise Stop(USAGE, f"cannot read the config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Stop(USAGE, f"{path} is not TOML: {error}") from error
+        entries = dict(_flatten(tomllib.loads(text)))
+    except (ValueError, RecursionError) as error:
+        if place := _PLACE_OF_FAULT.fullmatch(str(error)):
+            raise Malformed(f"{path}:{place[2]}: this is not TOML: {place[1]}, column {place[3]}") from error
+        raise Malformed(f"{path} is not TOML: {error}") from error
+    found = list(_keys(text))
+    lines = {key: line for key in entries if (line := _line(key, found))}
+    return ConfigFile(path, entries, lines)
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -57,11 +40,15 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{name}", value
 
 
+def _line(key: str, found: list[tuple[int, str]]) -> int | None:
+    return next((line for line, name in found if name == key or key.startswith(name + ".")), None)
+
+
 def _keys(text: str) -> Iterator[tuple[int, str]]:
     """Lines and the dotted keys that begin on them; an inline table is found by its own key, tables come last."""
     table = ""
     tables: list[tuple[int, str]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if header := _TABLE.match(line):
             table = _plain(header[1])
             tables.append((number, table))

@@ -5,6 +5,7 @@
 """Parameter types: counts, sizes, times, names, places, parts."""
 
 import contextlib
+import ipaddress
 import math
 import os
 import re
@@ -17,6 +18,8 @@ from click.shell_completion import CompletionItem
 from wsrv.engine.master.name import NAME_ALLOWED, is_name
 
 if TYPE_CHECKING:
+    from wsrv.plugins.registry import Kind as PartKind
+
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType  # generic only from click 8.4 on
@@ -28,29 +31,59 @@ _BYTES = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgt", start=1):
     _BYTES |= {_letter: 1024**_power, f"{_letter}ib": 1024**_power, f"{_letter}b": 1000**_power}
 
+_WRITTEN_BYTES = [
+    (prefix + suffix, base**power)
+    for suffix, base in (("iB", 1024), ("B", 1000))
+    for power, prefix in ((4, "T"), (3, "G"), (2, "M"), (1, "K" if base == 1024 else "k"))
+]
+
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_WRITTEN_SECONDS = (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.001))
+
+# What a person writes for "work it out", and for "none", where a kind has that.
+AUTO = "auto"
+OFF = "off"
+
 _MAX_SECONDS = 24 * 3600.0
 _MAX_BYTES = 1024**5
 
 
 class Kind(_ParamType):
-    """What values a setting takes. `allowed` completes the sentence "… is not"."""
+    """What values a setting takes. `allowed` completes the sentence "… is not". With `auto`, AUTO is one of them."""
 
     name: str = "text"
     allowed: str = "text"
     takes: tuple[type, ...] = (str,)
 
+    def __init__(self, auto: bool = False) -> None:
+        self.auto = auto
+
     def read(self, value: Any) -> Any:
-        """The value as the engine wants it. Raises ValueError, the message a full clause."""
+        """The value as the engine wants it, or AUTO. Raises ValueError, the message a full clause."""
+        if self.auto and value == AUTO:
+            return AUTO
         if isinstance(value, bool) or not isinstance(value, self.takes):
-            raise ValueError(f"{value!r} is not {self.allowed}")
+            raise self._refusal(value)
         try:
             return self._read(value)
         except (ValueError, ArithmeticError):
-            raise ValueError(f"{value!r} is not {self.allowed}") from None
+            raise self._refusal(value) from None
 
     def _read(self, value: Any) -> Any:
         return value
+
+    def _refusal(self, value: Any) -> ValueError:
+        return ValueError(f"{value!r} is not {self.allowed_text}")
+
+    @property
+    def allowed_text(self) -> str:
+        """What is allowed, for a person."""
+        return f"{self.allowed}, or {AUTO}" if self.auto else self.allowed
+
+    def write(self, value: Any) -> str | int | float:
+        """What TOML says for a value that `read` gave; read again, it is the same."""
+        found: str | int | float = value
+        return found
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """For click: fails with a usage error."""
@@ -66,7 +99,8 @@ class Count(Kind):
     name = "n"
     takes = (str, int)
 
-    def __init__(self, low: int, high: int) -> None:
+    def __init__(self, low: int, high: int, auto: bool = False) -> None:
+        super().__init__(auto)
         self._low = low
         self._high = high
         self.allowed = f"a whole number from {low} to {high}"
@@ -92,6 +126,10 @@ class Size(Kind):
             raise ValueError
         return size
 
+    def write(self, value: int) -> str | int:
+        """The number in the largest unit that leaves no fraction."""
+        return next((f"{value // n}{unit}" for unit, n in _WRITTEN_BYTES if value and value % n == 0), value)
+
 
 class Seconds(Kind):
     """A length of time, in seconds as a float."""
@@ -100,6 +138,7 @@ class Seconds(Kind):
     takes = (str, int, float)
 
     def __init__(self, zero: bool = False) -> None:
+        super().__init__()
         self._zero = zero
         self.allowed = f"a time such as 30s, 500ms, 2m or plain seconds, {'' if zero else 'above 0 and '}up to 24h"
 
@@ -109,6 +148,12 @@ class Seconds(Kind):
         if not 0 <= seconds <= _MAX_SECONDS or (seconds == 0 and not self._zero):
             raise ValueError
         return seconds
+
+    def write(self, value: float) -> str | float:
+        """The number in the largest unit that leaves no fraction."""
+        if value == 0:
+            return "0s"
+        return next((f"{value / n:.0f}{unit}" for unit, n in _WRITTEN_SECONDS if round(value / n) * n == value), value)
 
 
 def _split(value: str | float) -> tuple[float, str]:
@@ -130,6 +175,41 @@ class Host(Kind):
         if not value.strip() or not value.isprintable():
             raise ValueError
         return value.strip()
+
+
+class Networks(Kind):
+    """Networks of clients, as a tuple of CIDR texts."""
+
+    name = "cidr,…"
+    allowed = "a list of networks such as 127.0.0.0/8, ::1, separated by commas"
+
+    def _read(self, value: str) -> tuple[str, ...]:
+        return tuple(str(ipaddress.ip_network(part)) for part in _parts(value))
+
+    def write(self, value: tuple[str, ...]) -> str:
+        """The networks, separated by commas."""
+        return ", ".join(value)
+
+
+class Hosts(Kind):
+    """Host names, in lower case."""
+
+    name = "host,…"
+    allowed = "a list of host names, separated by commas"
+
+    def _read(self, value: str) -> tuple[str, ...]:
+        names = tuple(part.lower() for part in _parts(value))
+        if not all(name.isprintable() and name.isascii() and not set(name) & set(" /:@") for name in names):
+            raise ValueError
+        return names
+
+    def write(self, value: tuple[str, ...]) -> str:
+        """The names, separated by commas."""
+        return ", ".join(value)
+
+
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 class ServerName(Kind):
@@ -155,19 +235,25 @@ class ServerName(Kind):
 
 
 class Place(Kind):
-    """A file or a folder; made absolute, `~` read as the home. With `dash`, `-` stands for a standard stream."""
+    """A file or a folder; made absolute, `~` read as the home.
+
+    With `dash`, `-` stands for a standard stream; with `off`, OFF for none.
+    """
 
     name = "path"
     allowed = "a path"
 
-    def __init__(self, dash: bool = False, folder: bool = False) -> None:
-        self._dash = dash
+    def __init__(self, dash: bool = False, folder: bool = False, auto: bool = False, off: bool = False) -> None:
+        super().__init__(auto)
+        self._words = {word for word, there in (("-", dash), (AUTO, auto), (OFF, off)) if there}
         self._folder = folder
 
     def read(self, value: Any, base: str = "") -> str:
         """The path, a relative one taken from `base`: the folder of the file it stands in."""
         path = str(super().read(value))
-        return path if self._dash and path == "-" else os.path.abspath(os.path.join(base, os.path.expanduser(path)))
+        if path in self._words:
+            return path
+        return os.path.abspath(os.path.join(base, os.path.expanduser(path)))
 
     def _read(self, value: str) -> str:
         if not value or "\0" in value:
@@ -180,23 +266,24 @@ class Place(Kind):
 
 
 class Part(Kind):
-    """The name of an exchangeable part: one of the registry's `transports`, `primitives` or `policies`."""
+    """The name of an exchangeable part of the registry. Whether there is such a part, cli/parts.py finds out."""
 
     name = "name"
     allowed = "the name of a part"
 
-    def __init__(self, shelf: str) -> None:
-        self._shelf = shelf
+    def __init__(self, kind: "PartKind") -> None:
+        super().__init__()
+        self.kind: PartKind = kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """The names that are registered."""
 
-        def names() -> Iterable[str]:
-            from wsrv.cli.parts import registry
+        def those() -> Iterable[str]:
+            from wsrv.cli.parts import names
 
-            return list(getattr(registry(), self._shelf))
+            return names(self.kind)
 
-        return _complete(names, incomplete)
+        return _complete(those, incomplete)
 
 
 class LogFormat(Kind):
@@ -205,11 +292,14 @@ class LogFormat(Kind):
     name = "name"
 
     def _read(self, value: str) -> str:
-        names = _log_formats()
-        self.allowed = f"a log format; there are: {', '.join(names)}"
-        if value not in names:
+        if value not in _log_formats():
             raise ValueError
         return value
+
+    @property
+    def allowed_text(self) -> str:
+        """The formats there are."""
+        return f"a log format; there are: {', '.join(_log_formats())}"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
         """The formats there are."""

@@ -32,11 +32,15 @@ class ProcessSettings:
 
 @dataclass(frozen=True, slots=True)
 class SiteSettings:
-    """What is served. `pages` holds the error pages used when the site brings none of its own."""
+    """What is served. `pages` holds the error pages used when the site brings none of its own.
+
+    `withheld`: files that are never served, under whatever name they are reached: config, passwords.
+    """
 
     root: Path
     pages: Path
     index: str = "index.html"
+    withheld: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,20 @@ class LogSettings:
 
     path: str = "-"
     format: str = "combined"
-    max_bytes: int = 10 * MIB
+    max_bytes: int = 10_000_000
     keep: int = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSettings:
+    """Who may see what the server counts, over HTTP: client networks, and names besides loopback's that Host may say.
+
+    `file` is rewritten every five seconds with the report's six numbers.
+    """
+
+    file: Path | None = None
+    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +102,4 @@ class Settings:
     http: HttpSettings = field(default_factory=HttpSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)
+    status: StatusSettings = field(default_factory=StatusSettings)

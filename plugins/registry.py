@@ -7,7 +7,7 @@
 """The registry of transports, primitives and cache policies, filled from plugins."""
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Literal, cast, overload
 
@@ -17,76 +17,115 @@ from wsrv.engine.cache.policy import Policy
 from wsrv.engine.ipc.transport import Transport
 from wsrv.engine.sync.primitive import Primitive
 from wsrv.plugins import hookspecs
-
-Kind = Literal["transport", "primitive", "policy"]
+from wsrv.plugins.checks import Kind as Kind
+from wsrv.plugins.checks import faults
+from wsrv.plugins.entrypoints import DISABLE_VARIABLE
+from wsrv.plugins.outside import Duplicate, LeftOut, Outsiders, PluginError, one_line
 
 # What a kind is called in a sentence, as the help of its option calls it.
-KIND_WORDS: Mapping[Kind, str] = {
+KIND_WORDS: Mapping[str, str] = {
     "transport": "transport",
     "primitive": "sync primitive",
     "policy": "cache policy",
 }
 
-# A plugin named here is not loaded. The caller of load() reads it; the messages below name it.
-DISABLE_VARIABLE = "WSRV_DISABLE_PLUGINS"
+# The hook that registers each kind.
+HOOKS: Mapping[Kind, str] = {
+    "transport": "wsrv_register_transports",
+    "primitive": "wsrv_register_primitives",
+    "policy": "wsrv_register_policies",
+}
 
 # In the order in which they are listed to a user: the default of each kind first.
 BUILTINS: Mapping[str, str] = {
     "builtin.socketpair": "wsrv.plugins.transports.socketpair",
+    "builtin.pidfd_getfd": "wsrv.plugins.transports.pidfd_getfd",
+    "builtin.inherit": "wsrv.plugins.transports.inherit",
+    "builtin.reuseport": "wsrv.plugins.transports.reuseport",
     "builtin.posix": "wsrv.plugins.primitives.posix",
+    "builtin.robust": "wsrv.plugins.primitives.robust",
+    "builtin.eventfd": "wsrv.plugins.primitives.eventfd",
+    "builtin.flock": "wsrv.plugins.primitives.flock",
     "builtin.lru": "wsrv.plugins.policies.lru",
 }
 
 
-class PluginError(Exception):
-    """Something about plugins that the user can put right; the message is for them, in one line."""
-
-
-class Duplicate(PluginError):
-    """Two plugins offer parts of one kind under one name."""
-
-    def __init__(self, kind: Kind, name: str, first: str, second: str) -> None:
-        super().__init__(
-            f"'{second}' offers {KIND_WORDS[kind]} '{name}', which '{first}' offers already; "
-            f"disable one with {DISABLE_VARIABLE}={second}"
-        )
-        self.kind, self.name, self.first, self.second = kind, name, first, second
+class Unfit(PluginError):
+    """A plugin's answer to a hook is not a list of classes that can be registered there."""
 
 
 class UnknownPart(PluginError):
     """Nobody offers a part of this kind under this name. `nearest` is the likely intention, or None."""
 
-    def __init__(self, kind: Kind, name: str, known: Collection[str]) -> None:
+    def __init__(self, kind: Kind, name: str, known: Collection[str], left_out: Collection[LeftOut] = ()) -> None:
         self.kind, self.name, self.known = kind, name, tuple(known)
         close = difflib.get_close_matches(name.lower(), self.known, n=1)
         self.nearest = close[0] if close else None
         there_are = f"there are: {', '.join(self.known)}" if self.known else "none is loaded"
         did_you_mean = f"; did you mean '{self.nearest}'?" if self.nearest else ""
-        super().__init__(f"no {KIND_WORDS[kind]} '{name}'; {there_are}{did_you_mean}")
+        super().__init__(f"no {KIND_WORDS[kind]} '{name}'; {there_are}{did_you_mean}{self._absent(left_out)}")
+
+    def _absent(self, left_out: Collection[LeftOut]) -> str:
+        """Whose plugin, left out, offers it; of those of which it is not known what they offer, all that may."""
+        does = [missing for missing in left_out if (self.kind, self.name) in missing.offers]
+        may = [missing for missing in left_out if not missing.knows_offers]
+        who = ", ".join(f"{missing.origin}" for missing in does or may)
+        if not who:
+            return ""
+        were = "was" if len(does or may) == 1 else "were"
+        return f"; {who} {'offers' if does else 'may offer'} it and {were} left out: see wsrv plugins"
 
 
 class Registry:
     """The parts that the plugins of one manager offer, by kind and name, in the order of registration.
 
-    Raises Duplicate when a name is offered twice.
+    Of the outsiders, those that answer with something unfit are left out; of others that raises Unfit. Raises
+    Duplicate when a name is offered twice.
     """
 
-    def __init__(self, manager: pluggy.PluginManager) -> None:
+    def __init__(self, manager: pluggy.PluginManager, outsiders: Outsiders | None = None) -> None:
+        self.manager = manager
+        self.outsiders = outsiders or Outsiders(manager)
+        self.transports: dict[str, type[Transport]] = {}
+        self.primitives: dict[str, type[Primitive]] = {}
+        self.policies: dict[str, type[Policy]] = {}
         self._origins: dict[tuple[Kind, str], str] = {}
-        hook = manager.hook
-        self.transports: dict[str, type[Transport]] = self._gather("transport", hook.wsrv_register_transports)
-        self.primitives: dict[str, type[Primitive]] = self._gather("primitive", hook.wsrv_register_primitives)
-        self.policies: dict[str, type[Policy]] = self._gather("policy", hook.wsrv_register_policies)
+        for name, plugin in manager.list_name_plugin():
+            if plugin is not None:  # blocked
+                self._take_in(name)
 
-    def _gather(self, kind: Kind, hook: pluggy.HookCaller) -> dict[str, Any]:
-        parts: dict[str, Any] = {}
-        for plugin, offered in _offers(hook):
-            for part in offered:
-                if part.NAME in parts:
-                    raise Duplicate(kind, part.NAME, self.origin(kind, part.NAME), plugin)
-                parts[part.NAME] = part
-                self._origins[kind, part.NAME] = plugin
-        return parts
+    def _take_in(self, plugin: str) -> None:
+        """Register what one plugin offers: all of it, or nothing."""
+        offers: list[tuple[Kind, Any]] = []
+        try:
+            for kind, hook in HOOKS.items():
+                offers += [(kind, part) for part in _answer(self.manager, plugin, hook)]
+            for kind, part in offers:
+                if found := faults(kind, part):
+                    raise Unfit(f"{KIND_WORDS[kind]} {_class_name(part)}: {'; '.join(found)}")
+        except (Exception, SystemExit) as error:
+            named = {(kind, str(getattr(part, "NAME", ""))) for kind, part in offers}
+            if self.outsiders.leave_out(plugin, error, named):
+                return
+            raise Unfit(f"'{plugin}': {one_line(error)}") from error
+        for kind, part in offers:
+            shelf = self._shelf(kind)
+            if part.NAME in shelf:
+                raise Duplicate(KIND_WORDS[kind], part.NAME, self.origin(kind, part.NAME), plugin)
+            shelf[part.NAME] = part
+            self._origins[kind, part.NAME] = plugin
+
+    def _shelf(self, kind: Kind) -> dict[str, Any]:
+        shelves: dict[Kind, dict[str, Any]] = {
+            "transport": self.transports,
+            "primitive": self.primitives,
+            "policy": self.policies,
+        }
+        return shelves[kind]
+
+    def names(self, kind: Kind) -> list[str]:
+        """The names that `choose` knows, in the order of registration."""
+        return list(self._shelf(kind))
 
     def origin(self, kind: Kind, name: str) -> str:
         """The name of the plugin that offers this part. Raises KeyError."""
@@ -101,20 +140,50 @@ class Registry:
 
     def choose(self, kind: Kind, name: str) -> type[Transport] | type[Primitive] | type[Policy]:
         """The class of this kind and name. Raises UnknownPart."""
-        shelves: dict[Kind, Mapping[str, type[Transport] | type[Primitive] | type[Policy]]] = {
-            "transport": self.transports,
-            "primitive": self.primitives,
-            "policy": self.policies,
-        }
-        if name not in shelves[kind]:
-            raise UnknownPart(kind, name, shelves[kind])
-        return shelves[kind][name]
+        shelf = self._shelf(kind)
+        if name not in shelf:
+            raise UnknownPart(kind, name, shelf, self.outsiders.left_out)
+        return cast("type[Transport] | type[Primitive] | type[Policy]", shelf[name])
+
+    def warnings(self) -> list[str]:
+        """What the user should know of plugins that are not used, a line each."""
+        return [*self.outsiders.warnings(), *self.strangers()]
+
+    def strangers(self) -> list[str]:
+        """A line for each name that was to be disabled, and is no plugin's."""
+        names = sorted(self.outsiders.unmatched.difference(BUILTINS))
+        return [f"{DISABLE_VARIABLE}: no plugin is called '{name}'; see wsrv plugins" for name in names]
+
+    def disabled(self) -> list[str]:
+        """The built-ins that are disabled."""
+        return [name for name in BUILTINS if self.manager.is_blocked(name)]
+
+    def obstacle(self, kind: Kind, name: str, *arguments: Any) -> str | None:
+        """What available(*arguments) of this part says: None, or why it cannot work here.
+
+        When somebody else's raises, that is why. What a built-in raises is raised.
+        """
+        try:
+            return cast("str | None", self._shelf(kind)[name].available(*arguments))
+        except Exception as error:
+            origin = self.outsiders.origins.get(self.origin(kind, name))
+            if origin is None:
+                raise
+            return f"{name}: available() of {origin} raised {one_line(error)}"
 
 
-def _offers(hook: pluggy.HookCaller) -> Iterator[tuple[str, Sequence[Any]]]:
-    """Each plugin's answer with the plugin's name, the first registered first: a plain call would drop the names."""
-    for implementation in hook.get_hookimpls():
-        yield implementation.plugin_name, cast(Sequence[Any], implementation.function())
+def _answer(manager: pluggy.PluginManager, plugin: str, hook: str) -> Iterator[Any]:
+    """What one plugin answers to one hook; nothing when it does not implement it. Raises Unfit."""
+    for implementation in getattr(manager.hook, hook).get_hookimpls():
+        if implementation.plugin_name == plugin:
+            answer = implementation.function()
+            if not isinstance(answer, (list, tuple)):
+                raise Unfit(f"{hook}() returned {answer!r}, not a list of classes")
+            yield from answer
+
+
+def _class_name(part: Any) -> str:
+    return f"{part.__module__}.{part.__qualname__}" if isinstance(part, type) else repr(part)
 
 
 def builtin_manager(disabled: Collection[str] = ()) -> pluggy.PluginManager:
@@ -131,4 +200,7 @@ def builtin_manager(disabled: Collection[str] = ()) -> pluggy.PluginManager:
 
 def load(disabled: Collection[str] = ()) -> Registry:
     """Everything there is, but for the plugins disabled by name. Raises Duplicate."""
-    return Registry(builtin_manager(disabled))
+    manager = builtin_manager(disabled)
+    outsiders = Outsiders(manager)
+    outsiders.take_in(disabled)
+    return Registry(manager, outsiders)

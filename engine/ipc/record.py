@@ -6,7 +6,8 @@
 #   |  ns u64| tion u32 | u16  | er u8  |  u8   |  16 bytes     |
 #   +--------+----------+------+--------+-------+---------------+
 #
-# accept_ns is CLOCK_MONOTONIC, which master and workers share. family is AF_INET, AF_INET6 or AF_UNIX; an IPv4
+# accept_ns is CLOCK_MONOTONIC, which master and workers share. generation counts the connections of a listener, so that
+# two that had the same descriptor number can be told apart. family is AF_INET, AF_INET6 or AF_UNIX; an IPv4
 # address fills the first four bytes of the address, the rest is zero. Ports are in host order.
 """The record of one accepted connection: 32 bytes."""
 

@@ -12,6 +12,7 @@ import select
 import stat
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Protocol
 
 from wsrv.engine.settings import LogSettings
@@ -58,7 +59,6 @@ class FileDestination:
         self._keep = keep
         self._complain = complain
         self._fd = -1
-        self._rotates = max_bytes > 0
 
     def _open(self) -> int:
         if self._fd < 0:
@@ -67,13 +67,11 @@ class FileDestination:
 
     def prepare(self, text: bytes, mid_line: bool) -> tuple[int | None, int]:
         size = self.size()
-        if mid_line or not self._rotates:
+        if mid_line or not self._max_bytes or size + len(text) <= self._max_bytes:
             return size, len(text)
         if size and size + text.find(b"\n") >= self._max_bytes:
             self._rotate()
             size = self.size()
-        if not self._rotates or size + len(text) <= self._max_bytes:
-            return size, len(text)
         # As many whole lines as fit, and never less than one.
         fits = text.rfind(b"\n", 0, max(0, self._max_bytes - size)) + 1
         return size, fits or text.find(b"\n") + 1 or len(text)
@@ -90,15 +88,16 @@ class FileDestination:
 
     def _rotate(self) -> None:
         try:
-            for number in range(self._keep, 0, -1):
-                newer = self._path if number == 1 else f"{self._path}.{number - 1}"
-                if os.path.exists(newer):
-                    os.replace(newer, f"{self._path}.{number}")
+            names = [self._path]
+            while len(names) <= self._keep and os.path.lexists(names[-1]):
+                names.append(f"{self._path}.{len(names)}")
+            for newer, older in reversed(list(pairwise(names))):
+                os.replace(newer, older)
             if self._keep == 0:
                 os.unlink(self._path)
             fresh = os.open(self._path, _FLAGS, _MODE)
         except OSError as e:
-            self._rotates = False
+            self._max_bytes = 0
             self._complain(f"access log: cannot rotate {self._path} ({e.strerror}); it grows on")
             return
         os.close(self._fd)
@@ -143,7 +142,7 @@ class StreamDestination:
         return None
 
     def await_room(self, seconds: float) -> bool:
-        if self._flags(seconds) & select.POLLERR:
+        if self._flags(seconds) & (select.POLLERR | select.POLLHUP):
             time.sleep(seconds)
             return False
         return True

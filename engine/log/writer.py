@@ -31,7 +31,7 @@ from wsrv.engine.shm.row import TAIL_WORD, Row
 _GATHER_SECONDS = 0.05
 # Lost wake-ups cannot last longer than this: the writer's word and the worker's look at it may cross.
 _NAP_SECONDS = 1.0
-# After the last worker is gone, a reader that takes nothing is waited for this long.
+# After the last worker is gone, a reader that takes nothing is waited for this long; one that takes some, longer.
 _FAREWELL_SECONDS = 2.0
 _CHUNK_BYTES = 256 * 1024
 
@@ -60,7 +60,7 @@ class LogWriter:
             if self._drain():
                 continue
             if self._waiting():
-                self._destination.await_room(_GATHER_SECONDS)
+                self._await_room()
                 continue
             self._asleep[0] = 1
             if not self._waiting():
@@ -68,7 +68,9 @@ class LogWriter:
             self._asleep[0] = 0
         farewell = time.monotonic() + _FAREWELL_SECONDS
         while self._waiting() and time.monotonic() < farewell:
-            if not self._drain() and not self._destination.await_room(_GATHER_SECONDS):
+            if self._drain():
+                farewell = time.monotonic() + _FAREWELL_SECONDS
+            elif not self._await_room():
                 break
         self._destination.close()
 
@@ -86,6 +88,13 @@ class LogWriter:
 
     def _waiting(self) -> bool:
         return any(row.covered() != row.words[TAIL_WORD] for row in self._rows)
+
+    def _await_room(self) -> bool:
+        """Wait a moment for a destination that took nothing; False when nobody reads it any more."""
+        if self._complained:
+            time.sleep(_GATHER_SECONDS)
+            return self._complained != errno.EPIPE
+        return self._destination.await_room(_GATHER_SECONDS)
 
     def _drain(self) -> int:
         """Carry what there is; bytes carried."""
@@ -129,9 +138,10 @@ class LogWriter:
             gone = self._destination.put(text[:length])
         except OSError as e:
             self._intent[0] = 0
-            if e.errno != self._complained:
-                self._complained = e.errno or 0
-                self._complain(f"access log: {os.strerror(e.errno or errno.EIO)}; lines will be lost")
+            trouble = e.errno or errno.EIO
+            if trouble != self._complained:
+                self._complained = trouble
+                self._complain(f"access log: {os.strerror(trouble)}; lines will be lost")
             return 0
         self._complained = 0
         return gone

@@ -1,19 +1,16 @@
 # From the listener to the workers.
 #
-# Rule 1: admission first. A connection is sent only on a permit of its slot's queue; a slot without permits is passed
-#         by, and when no slot has one the connection is refused.
-# Rule 2: a permit taken and not used goes back at once; a permit used comes back from the worker that takes.
+# Rule 1: admission first. A connection is sent only on a permit of its slot's queue; a slot without permits, or whose
+#         worker stands still, is passed by, and when no slot is left the connection is refused.
+# Rule 2: a permit taken and not used goes back at once; a permit used comes back from the worker that takes, or from
+#         the master that takes back.
 # Rule 3: one round accepts a bounded number, so that the loop's other work has its turn.
 """Accepting connections and passing them on."""
 
-import ctypes
-import errno
-import os
 import socket
-import struct
 from collections.abc import Callable, Sequence
-from time import monotonic_ns
 
+from wsrv.engine.ipc.accept import Acceptor
 from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.master.slot import Slot
 
@@ -21,16 +18,6 @@ from wsrv.engine.master.slot import Slot
 _ROUND = 64
 # Fewer than this are not split between workers: a message costs more than a moment's wait.
 _SHARE = 8
-# No descriptors or no memory: accepting again at once would only fail again.
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# The client went away between its handshake and our accept, or a network error of it is reported here (accept(2)).
-_CLIENT_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH})
-
-_ADDRESS_BYTES = 28
-_FLAGS = int(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-# PyDLL keeps the GIL, which nobody else in the master wants: the listener never blocks.
-_accept4 = ctypes.PyDLL(None, use_errno=True).accept4
-_family_and_port = struct.Struct("=H2s")
 
 
 class Dispatcher:
@@ -39,55 +26,61 @@ class Dispatcher:
     def __init__(
         self, listener: socket.socket, number: int, slots: Sequence[Slot], refuse: Callable[[int, str], None]
     ) -> None:
-        self._fd = listener.fileno()
-        self._number = number
+        self._acceptor = Acceptor(listener, number)
         self._slots = slots
         self._refuse = refuse
         self._turn = 0
-        self._address = ctypes.create_string_buffer(_ADDRESS_BYTES)
-        self._length = ctypes.c_uint32(_ADDRESS_BYTES)
-        self._address_at = ctypes.byref(self._address)
-        self._length_at = ctypes.byref(self._length)
+        # Workers that drain take nothing more: what comes back from a slot now is refused.
+        self.drains = False
 
     def accept(self) -> int:
         """Take in what is waiting, up to a round's worth, and pass it on; how many. Raises OSError when exhausted."""
-        batch: list[Arrival] = []
-        raw = memoryview(self._address)
-        trouble = 0
-        while len(batch) < _ROUND:
-            self._length.value = _ADDRESS_BYTES
-            fd = _accept4(self._fd, self._address_at, self._length_at, _FLAGS)
-            if fd < 0:
-                trouble = ctypes.get_errno()
-                if trouble in _CLIENT_GONE or trouble == errno.EINTR:
-                    continue
-                break
-            family, port = _family_and_port.unpack_from(raw)
-            address = bytes(raw[8:24]) if family == socket.AF_INET6 else bytes(raw[4:8]) + bytes(12)
-            record = (monotonic_ns(), 0, int.from_bytes(port, "big"), self._number, family, address)
-            batch.append((fd, record))
+        batch = self._acceptor.take(_ROUND)
+        accepted = len(batch)
         if batch:
-            self.pass_on(batch)
-        if trouble in _EXHAUSTED:
-            raise OSError(trouble, os.strerror(trouble))
-        return len(batch)
+            self.pass_on(batch, "queue_full")
+        return accepted
 
-    def pass_on(self, batch: list[Arrival]) -> None:
-        """Share `batch` out, beginning with the slot whose turn it is."""
+    def pass_on(self, batch: list[Arrival], reason: str) -> None:
+        """Share `batch` out, beginning with the slot whose turn it is; `reason` is why what is left is refused."""
         slots = self._slots
         number = len(slots)
         share = max(_SHARE, -(-len(batch) // number))
-        for _ in range(2 * number):
+        passed_by = number if self.drains else 0
+        while batch and passed_by < number:
             slot = slots[self._turn]
             self._turn = (self._turn + 1) % number
-            had = slot.queue.try_acquire(min(share, len(batch)))
-            if not had:
-                continue
-            sent = slot.channel.send(batch[:had])
-            if sent < had:
-                slot.queue.release(had - sent)
+            sent = 0 if slot.stalled else self._send(slot, batch[:share])
+            passed_by = 0 if sent else passed_by + 1
             del batch[:sent]
-            if not batch:
-                return
         for fd, _ in batch:
-            self._refuse(fd, "queue_full")
+            self._refuse(fd, reason)
+
+    @staticmethod
+    def _send(slot: Slot, part: list[Arrival]) -> int:
+        had = slot.queue.try_acquire(len(part))
+        sent = slot.channel.send(part[:had]) if had else 0
+        if sent < had:
+            slot.queue.release(had - sent)
+        return sent
+
+    def take_back(self, slot: Slot) -> int:
+        """Dispatch elsewhere what waits for a worker that stands still; how many connections."""
+        channel = slot.channel
+        before = channel.lost
+        count = 0
+        while back := channel.reclaim():
+            slot.queue.release(len(back))
+            count += len(back)
+            self.pass_on(back, "worker_stalled")
+        if channel.lost != before:
+            slot.queue.release(channel.lost - before)
+        return count
+
+    def settle(self, slot: Slot) -> None:
+        """Finish what the worker of `slot` has taken, and refuse what it could not take."""
+        declined = slot.channel.settle()
+        if declined:
+            slot.queue.release(len(declined))
+            for fd, _ in declined:
+                self._refuse(fd, "worker_declined")

@@ -14,16 +14,18 @@
 """The master process: serve() runs a server from its start to the end of its drain."""
 
 import contextlib
+import json
 import os
 import resource
 import select
 import signal
 import socket
+from array import array
 from time import monotonic_ns
 from typing import Any
 
-from wsrv.engine.log.writer import open_destination
-from wsrv.engine.master.control import ControlServer
+from wsrv.engine.log.destination import Destination, open_destination
+from wsrv.engine.master.control import ControlServer, Handler
 from wsrv.engine.master.control import listen as listen_control
 from wsrv.engine.master.dispatch import Dispatcher
 from wsrv.engine.master.listen import open_listener, reach_addresses, url
@@ -32,25 +34,33 @@ from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.refusal import Refuser
 from wsrv.engine.master.report import document
 from wsrv.engine.master.runtime import RuntimeFolder
+from wsrv.engine.master.slot import NEEDS as SLOT_NEEDS
 from wsrv.engine.master.slot import Slot
+from wsrv.engine.master.statfile import StatFile
 from wsrv.engine.master.supervise import CELLS_PER_SLOT, Nursery, rows_for
 from wsrv.engine.settings import Settings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
+from wsrv.engine.sync.counting import TALLY_WORDS, CountedSemaphore, Tally
+from wsrv.engine.sync.need import obstacle
 from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
 
 __all__ = ["Master", "Parts", "serve"]
 
 _TICK_SECONDS = 0.25
+_QUESTION_BYTES = 64
 # A worker that has not finished its answers this long after its own bound is ended.
 _MARGIN_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
 # How long the log writer may take for its last lines, when its reader is slow, before it is ended.
-_LOG_FAREWELL_NS = 3 * _SECOND_NS
+_LOG_FAREWELL_NS = 5 * _SECOND_NS
 _LOG_FAREWELL_AT_ONCE_NS = _SECOND_NS // 2
 _EXHAUSTED_PAUSE_NS = 100_000_000
+# A worker's loop turns once a second at least; one that has not for this long is stopped, or caught in a call.
+_STALLED_NS = 3 * _SECOND_NS
 
 
 def serve(settings: Settings, parts: Parts, voice: Voice) -> None:
@@ -67,11 +77,11 @@ class Master:
         self._parts = parts
         self._voice = voice
         self._started_ns = monotonic_ns()
+        self._is_init = os.getpid() == 1
+        if (reason := obstacle(parts.primitive, (*SLOT_NEEDS, *POOL_NEEDS))) is not None:
+            raise CannotStart(reason)
         _raise_descriptor_limit()
-        try:
-            open_destination(settings.log).close()
-        except OSError as e:
-            raise CannotStart(f"cannot write the access log {settings.log.path}: {e.strerror}") from e
+        log = self._open_log(undo)
         self._listener = undo.enter_context(open_listener(settings.listen, voice))
         self._url = url(self._listener)
         name = settings.runtime.name or str(self._listener.getsockname()[1])
@@ -79,13 +89,18 @@ class Master:
         self._folder = self._claim(name, undo)
         self._signals = self._catch_signals(undo)
         self._epoll = undo.enter_context(select.epoll())
+        self._commands: dict[str, Handler] = {"stats": self._stats}
         self._control = self._open_control(undo)
+        # What the master itself does with the queues of all slots: it alone admits.
+        self._queue_use = array("Q", [0] * TALLY_WORDS)
         self._slots, mapping = self._make_slots(undo)
-        self._nursery = Nursery(settings, parts, mapping, self._slots, self._epoll, voice)
+        self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice)
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
         self._refuser = Refuser(self._epoll, self._unavailable)
         self._dispatcher = Dispatcher(self._listener, 0, self._slots, self._refuser.refuse)
+        self._settling = {fd: slot for slot in self._slots if (fd := slot.channel.settle_fd()) is not None}
+        self._stat_file = self._open_stat_file()
         self._accepting = False
         self._resume_ns = 0
         self._serving = False
@@ -93,6 +108,21 @@ class Master:
         self._killed = False
 
     # What it takes to begin.
+
+    def _open_log(self, undo: contextlib.ExitStack) -> Destination:
+        try:
+            log = open_destination(self._settings.log, self._voice.warn)
+        except OSError as e:
+            raise CannotStart(f"cannot write the access log {self._settings.log.path}: {e.strerror}") from e
+        undo.callback(log.close)
+        return log
+
+    def _open_stat_file(self) -> StatFile | None:
+        if self._settings.status.file is None:
+            return None
+        stat_file = StatFile(self._settings.status.file, self._voice.warn)
+        stat_file.begin(self._stats())
+        return stat_file
 
     def _claim(self, name: str, undo: contextlib.ExitStack) -> RuntimeFolder | None:
         try:
@@ -113,8 +143,13 @@ class Master:
             end.setblocking(False)
             undo.enter_context(end)
         undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False))
-        caught = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-        if os.getpid() == 1:
+        # Whoever ignores SIGCHLD, as some parents leave it to us, is not told how a child ended.
+        undo.callback(signal.signal, signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL))
+        caught = [signal.SIGINT, signal.SIGTERM]
+        # Under nohup(1) the end of the terminal is not meant for us.
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            caught.append(signal.SIGHUP)
+        if self._is_init:
             caught.append(signal.SIGCHLD)
         for number in caught:
             undo.callback(signal.signal, number, signal.signal(number, lambda *_: None))
@@ -128,7 +163,7 @@ class Master:
         except OSError as e:
             self._voice.warn(f"no control socket in {self._folder.path} ({e.strerror})")
             return None
-        control = ControlServer(listener, {"stats": self._stats})
+        control = ControlServer(listener, self._commands)
         control.register(self._epoll)
         undo.callback(control.close)
         return control
@@ -138,12 +173,12 @@ class Master:
         mapping = Mapping(CELLS_PER_SLOT * process.workers, CELL_BYTES, rows_for(process.workers))
         undo.callback(mapping.close)
         slots = []
-        for number in range(process.workers):
-            channel = self._parts.transport.channel(process.queue)
+        tally = Tally(self._queue_use, 0)
+        for number, channel in enumerate(self._parts.transport.open(self._listener, process.workers, process.queue)):
             undo.callback(channel.close)
             queue = self._parts.primitive.semaphore("queue", mapping.cell(CELLS_PER_SLOT * number), process.queue)
             undo.callback(queue.close)
-            slots.append(Slot(number, channel, queue, process.queue))
+            slots.append(Slot(number, channel, CountedSemaphore(queue, tally), process.queue))
         return slots, mapping
 
     # The loop.
@@ -156,6 +191,8 @@ class Master:
             nursery.start_worker(slot)
         self._epoll.register(self._signals, select.EPOLLIN)
         self._epoll.register(nursery.ready, select.EPOLLIN)
+        for fd in self._settling:
+            self._epoll.register(fd, select.EPOLLIN)
         next_tick_ns = 0
         while not (self._drain_until_ns and not nursery.workers_left()):
             for fd, events in self._epoll.poll(_TICK_SECONDS):
@@ -165,10 +202,14 @@ class Master:
                 next_tick_ns = now_ns + int(_TICK_SECONDS * _SECOND_NS)
                 self._tick(now_ns)
         self._see_refused_off()
+        if self._stat_file is not None:
+            self._stat_file.update(self._stats())
 
     def _hear(self, fd: int, events: int) -> None:
         if self._accepting and fd == self._listener.fileno():
             self._accept()
+        elif fd in self._settling:
+            self._dispatcher.settle(self._settling[fd])
         elif fd == self._signals.fileno():
             self._heed(self._signals.recv(64))
         elif fd == self._nursery.ready:
@@ -180,17 +221,41 @@ class Master:
             self._refuser.handle(fd)
         elif self._control is not None and self._control.owns(fd):
             self._control.handle(fd, events)
+        elif (line := self._nursery.line(fd)) is not None:
+            self._answer_worker(line)
+
+    def _answer_worker(self, line: socket.socket) -> None:
+        """Tell a worker what it asks: each question is a command's name, each answer its document."""
+        with contextlib.suppress(OSError):
+            while question := line.recv(_QUESTION_BYTES):
+                line.send(json.dumps(self._commands[question.decode()]({})).encode())
 
     def _tick(self, now_ns: int) -> None:
         self._nursery.tick(now_ns)
+        if self._is_init:
+            self._nursery.reap_strangers()
         self._refuser.tick(now_ns)
         if self._control is not None:
             self._control.tick(now_ns)
+        self._look_after_stalled(now_ns)
+        if self._stat_file is not None:
+            self._stat_file.tick(now_ns, self._stats)
         if self._serving and not self._accepting and not self._drain_until_ns and now_ns >= self._resume_ns:
             self._listen()
         if self._drain_until_ns and now_ns >= self._drain_until_ns and not self._killed:
             self._killed = True
             self._nursery.kill()
+
+    def _look_after_stalled(self, now_ns: int) -> None:
+        """Dispatch elsewhere what waits for a worker whose loop does not turn."""
+        for slot in self._slots:
+            process = slot.process
+            was = slot.stalled
+            slot.stalled = process is not None and process.ready and now_ns - process.row.heartbeat_ns() > _STALLED_NS
+            if slot.stalled and not was:
+                self._voice.warn(f"worker {slot.number} stands still; others take its queue")
+            if slot.stalled:
+                self._dispatcher.take_back(slot)
 
     def _begin_serving(self) -> None:
         if self._serving or not self._nursery.all_ready():
@@ -203,8 +268,9 @@ class Master:
                 self._voice.say(f"reachable at {address}")
 
     def _listen(self) -> None:
-        self._epoll.register(self._listener, select.EPOLLIN)
-        self._accepting = True
+        if self._parts.transport.DISPATCHES:
+            self._epoll.register(self._listener, select.EPOLLIN)
+            self._accepting = True
 
     def _deafen(self) -> None:
         if self._accepting:
@@ -223,7 +289,7 @@ class Master:
     def _heed(self, numbers: bytes) -> None:
         for number in numbers:
             if number == signal.SIGCHLD:
-                self._nursery.reap_strangers()
+                self._nursery.reap_strangers()  # those that stand behind a child of ours: at the next tick
             elif self._drain_until_ns:
                 self._killed = True
                 self._nursery.kill()
@@ -233,11 +299,15 @@ class Master:
     def _drain(self) -> None:
         """Take in who has connected already, then nobody; let the workers finish."""
         self._voice.detail("draining; a second signal stops at once")
-        if self._serving:
+        if self._serving and self._parts.transport.DISPATCHES:
             while self._accept():
                 pass
+        self._dispatcher.drains = True
         self._deafen()
         self._listener.close()
+        if not self._parts.transport.DISPATCHES:
+            for slot in self._slots:
+                slot.channel.close()
         self._drain_until_ns = monotonic_ns() + int(self._settings.http.timeout_seconds * _SECOND_NS) + _MARGIN_NS
         self._nursery.drain()
 
@@ -249,14 +319,21 @@ class Master:
         nursery.kill()
         nursery.end_lifeline()
         until_ns = monotonic_ns() + (_LOG_FAREWELL_AT_ONCE_NS if self._killed else _LOG_FAREWELL_NS)
-        while nursery.workers_left() or nursery.log_writer is not None:
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        for pidfd in nursery.pidfds():
+            poll.register(pidfd, select.POLLIN)
+        while nursery.pidfds():
             if monotonic_ns() >= until_ns:
                 nursery.kill_log_writer()
-            for fd, _ in self._epoll.poll(_TICK_SECONDS):
+            for fd, _ in poll.poll(int(_TICK_SECONDS * 1000)):
                 if nursery.owns(fd):
+                    poll.unregister(fd)
                     nursery.reap(fd)
-        if (lost := nursery.retired.dropped) and not self._killed:
-            self._voice.warn(f"{lost} lines of the access log were dropped: what reads it was too slow")
+                elif any(number != signal.SIGCHLD for number in self._signals.recv(64)):
+                    until_ns = min(until_ns, monotonic_ns() + _LOG_FAREWELL_AT_ONCE_NS)
+        if lost := nursery.retired.dropped + nursery.lines_left():
+            self._voice.warn(f"{lost} lines of the access log were lost: what reads it was too slow")
 
     def _see_refused_off(self) -> None:
         for fd in self._refuser.fds():
@@ -273,7 +350,7 @@ class Master:
             pages.close()
             site.close()
 
-    def _stats(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _stats(self, request: dict[str, Any] | None = None) -> dict[str, Any]:
         parts = self._parts
         return document(
             name=self._name,
@@ -284,6 +361,7 @@ class Master:
             retired=self._nursery.retired,
             slots=self._slots,
             refused=self._refuser.reasons,
+            guards={"queue": self._queue_use},
         )
 
 

@@ -12,19 +12,19 @@ from wsrv.engine.shm.histogram import percentile_ns
 from wsrv.engine.version import VERSION
 
 SCHEMA = 1
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+_LATENCY_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+_WAIT_QUANTILES = {"p50": 0.5, "p99": 0.99}
 
 
 def _milliseconds(ns: int | None) -> float | None:
     return None if ns is None else round(ns / 1e6, 3)
 
 
-def latency(totals: Totals) -> dict[str, float | None]:
-    """Percentiles in ms, None before the first request. No percentile exceeds the maximum that was seen."""
-    found = {name: percentile_ns(totals.histogram, fraction) for name, fraction in _QUANTILES.items()}
-    longest = totals.max_ns if any(totals.histogram) else None
-    ms = {name: _milliseconds(None if ns is None else min(ns, totals.max_ns)) for name, ns in found.items()}
-    return {**ms, "max": _milliseconds(longest)}
+def spread(histogram: Sequence[int], max_ns: int, quantiles: Mapping[str, float]) -> dict[str, float | None]:
+    """Percentiles and maximum in ms, None while nothing was counted. No percentile exceeds what was seen."""
+    found = {name: percentile_ns(histogram, fraction) for name, fraction in quantiles.items()}
+    ms = {name: _milliseconds(None if ns is None else min(ns, max_ns)) for name, ns in found.items()}
+    return {**ms, "max": _milliseconds(max_ns if any(histogram) else None)}
 
 
 def responses(counts: Sequence[int]) -> dict[str, int]:
@@ -46,6 +46,23 @@ def _worker(slot: Slot, now_ns: int) -> dict[str, Any]:
     return found
 
 
+def _queue(slot: Slot) -> dict[str, int | None]:
+    """What waits for a worker; None where the kernel queues."""
+    depth = slot.channel.depth()
+    return {"slot": slot.number, "depth": depth, "capacity": None if depth is None else slot.capacity}
+
+
+def _sync_objects(counts: Sequence[int], own: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
+    """How the guards were used, by name, over all processes; `own` is what the master counted."""
+    found = []
+    for name, at in row.GUARD_INDEX.items():
+        theirs = counts[at : at + row.GUARD_WORDS]
+        acquired, contended, wait_ns = map(sum, zip(theirs, own[name], strict=True)) if name in own else theirs
+        wait_ms = _milliseconds(wait_ns)
+        found.append({"name": name, "acquired": acquired, "contended": contended, "wait_ms": wait_ms})
+    return found
+
+
 def document(
     *,
     name: str,
@@ -56,8 +73,12 @@ def document(
     retired: Totals,
     slots: Sequence[Slot],
     refused: Mapping[str, int],
+    guards: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
-    """Everything that is counted. `requests_total` is the sum of `responses`."""
+    """Everything that is counted. `requests_total` is the sum of `responses`.
+
+    `guards` is the master's own use of locks and semaphores, by name, in the order of a row's words.
+    """
     now_ns = monotonic_ns()
     totals = retired.copy()
     for slot in slots:
@@ -65,7 +86,8 @@ def document(
             totals.add(slot.process.row)
     counts = totals.counts
     by_status = responses(counts)
-    lost = {"descriptors": counts[row.LOST]} if counts[row.LOST] else {}
+    lost = counts[row.LOST] + sum(slot.channel.lost for slot in slots)
+    by_workers = {"lost": lost, "worker_full": counts[row.REFUSED]}
     return {
         "schema": SCHEMA,
         "version": VERSION,
@@ -78,7 +100,7 @@ def document(
         "bytes_sent": counts[row.BYTES_SENT],
         "connections_active": counts[row.OPENED] - counts[row.CLOSED],
         "connections_total": counts[row.OPENED],
-        "connections_refused": {**refused, **lost},
+        "connections_refused": {**refused, **{reason: n for reason, n in by_workers.items() if n}},
         "responses": by_status,
         "cache": {
             "policy": parts["policy"],
@@ -90,9 +112,12 @@ def document(
             "misses": counts[row.MISSES],
             "evictions": counts[row.EVICTIONS],
         },
-        "latency_ms": latency(totals),
+        "latency_ms": spread(totals.histogram, totals.max_ns, _LATENCY_QUANTILES),
+        "queue": [_queue(slot) for slot in slots],
+        "queue_wait_ms": spread(totals.waits, totals.wait_max_ns, _WAIT_QUANTILES),
         "log_dropped": counts[row.LOG_DROPPED],
         "workers": [_worker(slot, now_ns) for slot in slots],
         "ipc": parts["ipc"],
         "sync": parts["sync"],
+        "sync_objects": _sync_objects(counts, guards),
     }

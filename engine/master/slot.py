@@ -1,13 +1,17 @@
 # A worker slot: what belongs to the place and outlives the processes in it, and the process that is in it now.
 """Worker slots."""
 
+import socket
 from dataclasses import dataclass, field
 
 from wsrv.engine.ipc.transport import Channel
 from wsrv.engine.shm.histogram import BUCKETS
 from wsrv.engine.shm.row import CLOSED, COUNTERS, COVERED, GAUGES, LOG_DROPPED, OPENED, Row
-from wsrv.engine.sync.primitive import Semaphore
+from wsrv.engine.sync.need import Need
+from wsrv.engine.sync.primitive import SEMAPHORE, Semaphore
 from wsrv.engine.worker.pool import PoolLocks
+
+NEEDS = (Need("the connection queue", SEMAPHORE),)
 
 
 @dataclass(slots=True)
@@ -20,16 +24,17 @@ class Process:
 
 @dataclass(slots=True)
 class WorkerProcess(Process):
-    """A worker that runs, its statistics row and its pool's guards."""
+    """A worker that runs: its statistics row, its pool's guards, and the line on which it asks the master."""
 
     row: Row
     locks: PoolLocks
+    line: socket.socket
     ready: bool = False
 
 
 @dataclass(slots=True)
 class Slot:
-    """One place for a worker. `queue` counts the free places in `channel`."""
+    """One place for a worker. `queue` counts the free places in `channel`; `stalled` while its worker stands still."""
 
     number: int
     channel: Channel
@@ -37,6 +42,7 @@ class Slot:
     capacity: int
     process: WorkerProcess | None = None
     restarts: int = 0
+    stalled: bool = False
 
 
 @dataclass(slots=True)
@@ -46,12 +52,16 @@ class Totals:
     counts: list[int] = field(default_factory=lambda: [0] * COUNTERS)
     histogram: list[int] = field(default_factory=lambda: [0] * BUCKETS)
     max_ns: int = 0
+    waits: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    wait_max_ns: int = 0
 
     def add(self, row: Row) -> None:
         """Add what one worker counts."""
         self.counts = [a + b for a, b in zip(self.counts, row.counters(), strict=True)]
         self.histogram = [a + b for a, b in zip(self.histogram, row.histogram(), strict=True)]
         self.max_ns = max(self.max_ns, row.longest_ns())
+        self.waits = [a + b for a, b in zip(self.waits, row.waits(), strict=True)]
+        self.wait_max_ns = max(self.wait_max_ns, row.longest_wait_ns())
 
     def retire(self, row: Row) -> None:
         """Add what a worker counted that is gone: its connections are closed, its cache is no more."""
@@ -68,4 +78,4 @@ class Totals:
 
     def copy(self) -> "Totals":
         """The same counts, to add to."""
-        return Totals(list(self.counts), list(self.histogram), self.max_ns)
+        return Totals(list(self.counts), list(self.histogram), self.max_ns, list(self.waits), self.wait_max_ns)

@@ -8,16 +8,20 @@
 #         successor, its guards are made anew.
 """Forking, reaping and replacing children."""
 
+import contextlib
 import ctypes
 import os
 import select
 import signal
+import socket
 import sys
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from time import monotonic_ns
 
+from wsrv.engine.log.destination import Destination
 from wsrv.engine.log.format import FORMATS
 from wsrv.engine.log.writer import serve_log
 from wsrv.engine.master.outcome import CannotStart, Voice
@@ -25,7 +29,7 @@ from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.slot import Process, Slot, Totals, WorkerProcess
 from wsrv.engine.settings import Settings
 from wsrv.engine.shm.mapping import Mapping
-from wsrv.engine.shm.row import Ledger, Row
+from wsrv.engine.shm.row import TAIL_WORD, Ledger, Row
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.loop import Station, Worker
 from wsrv.engine.worker.pool import PoolLocks
@@ -51,11 +55,19 @@ class Nursery:
     """Makes children, watches them through `epoll`, and replaces those that die."""
 
     def __init__(
-        self, settings: Settings, parts: Parts, mapping: Mapping, slots: list[Slot], epoll: select.epoll, voice: Voice
+        self,
+        settings: Settings,
+        parts: Parts,
+        mapping: Mapping,
+        slots: list[Slot],
+        log: Destination,
+        epoll: select.epoll,
+        voice: Voice,
     ) -> None:
         self._settings = settings
         self._parts = parts
         self._mapping = mapping
+        self._log = log
         self._slots = slots
         self._epoll = epoll
         self._voice = voice
@@ -73,24 +85,34 @@ class Nursery:
 
     def start_log_writer(self) -> None:
         """Fork the log writer."""
-        keep = [self._mapping.bell, self._lifeline]
-        pid = _fork(keep, "wsrv: log", lambda: serve_log(self._mapping, self._settings.log, self._lifeline))
+        keep = [self._mapping.bell, self._lifeline, *self._log.kept_fds()]
+        work = partial(serve_log, self._mapping, self._log, self._lifeline, self._voice.warn)
+        pid = _fork(keep, "wsrv: log", work)
         self.log_writer = Process(pid, self._watch(pid))
 
     def start_worker(self, slot: Slot) -> None:
         """Fork a worker into `slot`, which has none."""
         row = self._free.pop(0)
         locks = self._pool_locks(slot)
-        keep = [*slot.channel.kept_fds(), self._mapping.bell, self._master, self.ready, self._lifeline_end]
+        guard_fds = [fd for guard in (slot.queue, *locks) for fd in guard.fds()]
+        line, their_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (line, their_line):
+            end.setblocking(False)
+        shared = [self._mapping.bell, self._master, self.ready, self._lifeline_end]
+        keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), *shared]
 
         def work() -> None:
             ledger = Ledger(row, self._mapping.asleep, self._mapping.bell)
-            station = Station(slot.channel.source(), slot.queue, locks, ledger, self._master, self.ready)
+            queue = slot.queue if self._parts.transport.DISPATCHES else None
+            guards = locks.counted(ledger.counts)
+            station = Station(slot.channel.source(), queue, guards, ledger, their_line, self._master, self.ready)
             policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
         pid = _fork(keep, f"wsrv: worker {slot.number}", work)
-        slot.process = WorkerProcess(pid, self._watch(pid), row, locks)
+        their_line.close()
+        self._epoll.register(line, select.EPOLLIN)
+        slot.process = WorkerProcess(pid, self._watch(pid), row, locks, line)
         self._voice.detail(f"worker {slot.number} is pid {pid}")
 
     def _watch(self, pid: int) -> int:
@@ -126,6 +148,11 @@ class Nursery:
         """Whether `fd` is the pidfd of a child."""
         return self._find(fd) is not None or (self.log_writer is not None and self.log_writer.pidfd == fd)
 
+    def line(self, fd: int) -> socket.socket | None:
+        """The line to a worker that `fd` belongs to; None when it is none."""
+        lines = (slot.process.line for slot in self._slots if slot.process is not None)
+        return next((line for line in lines if line.fileno() == fd), None)
+
     def _find(self, pidfd: int) -> Slot | None:
         return next((s for s in self._slots if s.process is not None and s.process.pidfd == pidfd), None)
 
@@ -148,8 +175,10 @@ class Nursery:
         self._free.append(process.row)
         for guard in process.locks:
             guard.close()
+        process.line.close()
         slot.process = None
-        slot.queue.reset(slot.capacity - slot.channel.depth())
+        slot.channel.vacated()
+        slot.queue.reset(slot.capacity - (slot.channel.depth() or 0))
         if not self._replaces:
             return
         if not process.ready:
@@ -217,6 +246,14 @@ class Nursery:
             os.close(self._lifeline_end)
             self._lifeline_end = -1
 
+    def pidfds(self) -> list[int]:
+        """What polls readable when a child ends."""
+        return [process.pidfd for process in self._processes()]
+
+    def lines_left(self) -> int:
+        """Lines of the access log that nobody has written. When no child is left."""
+        return sum(row.text(row.words[TAIL_WORD], row.covered()).count(b"\n") for row in self._mapping.rows)
+
     def kill_log_writer(self) -> None:
         """End the log writer now: its reader takes nothing."""
         if self.log_writer is not None:
@@ -238,8 +275,7 @@ def _fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
     strangers = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     if strangers:
         raise CannotStart(f"a plugin has started thread {strangers[0]!r}, and a process with threads must not fork")
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     pid = os.fork()
     if pid:
         return pid
@@ -252,9 +288,16 @@ def _fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
         traceback.print_exc()
     finally:
         try:
-            sys.stderr.flush()
+            _flush()
         finally:
             os._exit(status)
+
+
+def _flush() -> None:
+    """Leave nothing in the standard streams, where there are any and somebody takes it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 def _settle_in(keep: list[int], name: str) -> None:

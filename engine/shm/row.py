@@ -3,10 +3,12 @@
 #   word   0            sequence       worker       the commit: snapshot (sequence & 1) is the one that counts
 #          1            heartbeat_ns   worker
 #          2            max_ns         worker       the longest request
+#          3            wait_max_ns    worker       the longest way from accept to worker
 #          8            tail           log writer   log text before this ring position is written out
 #         16            snapshot 0     worker       COUNTERS words
 #         16 + C        snapshot 1     worker
-#         16 + 2C       histogram      worker       BUCKETS words
+#         16 + 2C       histogram      worker       BUCKETS words: requests by latency
+#         16 + 2C + B   waits          worker       BUCKETS words: connections by the time from accept to worker
 #
 # Rule 1: every word has one writer; words are eight bytes and aligned, so none is ever seen torn.
 # Rule 2: counts and log text become visible together. A worker fills the snapshot that does not count, whose
@@ -35,24 +37,33 @@ SIZE_BYTES = 8
 OBJECTS = 9
 LOG_DROPPED = 10
 LOST = 11
-FIRST_STATUS = 12
+REFUSED = 12
+FIRST_STATUS = 13
 # The answers that can be given; anything else would be counted under the class's first number.
 STATUSES = (
     *(200, 204, 206, 301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 411, 412, 413, 414, 415, 416, 417),
     *(421, 426, 429, 431, 500, 501, 502, 503, 504, 505),
 )
 STATUS_INDEX = {status: FIRST_STATUS + i for i, status in enumerate(STATUSES)}
-COUNTERS = FIRST_STATUS + len(STATUSES)
+FIRST_GUARD = FIRST_STATUS + len(STATUSES)
+# The locks and semaphores whose use is counted, by the names that they are made with.
+GUARDS = ("queue", "pool_empty", "pool_filled", "pool_mutex")
+# A guard's words, as wsrv.engine.sync.counting has them: acquired, contended, wait_ns.
+GUARD_WORDS = 3
+GUARD_INDEX = {name: FIRST_GUARD + GUARD_WORDS * i for i, name in enumerate(GUARDS)}
+COUNTERS = FIRST_GUARD + GUARD_WORDS * len(GUARDS)
 # What the next process in a row starts from zero, though the row's totals stay: states, not events.
 GAUGES = (SIZE_BYTES, OBJECTS)
 
 SEQUENCE_WORD = 0
 HEARTBEAT_WORD = 1
 MAX_WORD = 2
+WAIT_MAX_WORD = 3
 TAIL_WORD = 8
 SNAPSHOT_WORD = 16
 HISTOGRAM_WORD = SNAPSHOT_WORD + 2 * COUNTERS
-ROW_WORDS = -(-(HISTOGRAM_WORD + BUCKETS) // 8) * 8
+WAITS_WORD = HISTOGRAM_WORD + BUCKETS
+ROW_WORDS = -(-(WAITS_WORD + BUCKETS) // 8) * 8
 ROW_BYTES = ROW_WORDS * WORD
 
 # At 110 bytes a line and 35,000 requests a second one worker fills this in a quarter of a second; the log writer
@@ -96,6 +107,14 @@ class Row:
         """The longest request."""
         return int(self.words[MAX_WORD])
 
+    def waits(self) -> list[int]:
+        """Connections by the bucket of their way from accept to worker."""
+        return self.words[WAITS_WORD : WAITS_WORD + BUCKETS].tolist()
+
+    def longest_wait_ns(self) -> int:
+        """The longest way from accept to worker."""
+        return int(self.words[WAIT_MAX_WORD])
+
     def heartbeat_ns(self) -> int:
         """When the worker last went round its loop (CLOCK_MONOTONIC); 0 before it is ready."""
         return int(self.words[HEARTBEAT_WORD])
@@ -113,10 +132,11 @@ class Row:
         The ring positions stay, and are never seen to jump: the log writer may be reading them.
         """
         kept = (SNAPSHOT_WORD + COVERED, SNAPSHOT_WORD + COUNTERS + COVERED)
-        for word in range(SNAPSHOT_WORD, HISTOGRAM_WORD + BUCKETS):
+        for word in range(SNAPSHOT_WORD, WAITS_WORD + BUCKETS):
             if word not in kept:
                 self.words[word] = 0
-        self.words[MAX_WORD] = self.words[HEARTBEAT_WORD] = 0
+        for word in (HEARTBEAT_WORD, MAX_WORD, WAIT_MAX_WORD):
+            self.words[word] = 0
 
 
 class Ledger:
@@ -143,6 +163,7 @@ class Ledger:
             raw[(SNAPSHOT_WORD + i * COUNTERS) * WORD : (SNAPSHOT_WORD + i * COUNTERS) * WORD + length] for i in (0, 1)
         )
         self.histogram = row.words[HISTOGRAM_WORD : HISTOGRAM_WORD + BUCKETS]
+        self.wait_histogram = row.words[WAITS_WORD : WAITS_WORD + BUCKETS]
 
     def commit(self, text: bytes, lines: int) -> None:
         """Make the counts and `text`, whole log lines, visible together."""
@@ -184,6 +205,11 @@ class Ledger:
     def beat(self, now_ns: int) -> None:
         """Stamp the heartbeat."""
         self._words[HEARTBEAT_WORD] = now_ns
+
+    def longest_wait(self, took_ns: int) -> None:
+        """Note the longest way of a message."""
+        if took_ns > self._words[WAIT_MAX_WORD]:
+            self._words[WAIT_MAX_WORD] = took_ns
 
     def longest(self, took_ns: int) -> None:
         """Note the longest request of a batch."""

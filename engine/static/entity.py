@@ -123,6 +123,11 @@ def of_file(path: bytes, identity: Identity, body: bytes | None, now_ns: int) ->
     return Entity(200, kind, identity.size, etag, mtime_seconds, last_modified, identity, body, fields, path, settled)
 
 
+def of_bytes(status: int, kind: bytes, body: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Entity:
+    """The entity of bytes that this program made, of content type `kind`."""
+    return Entity(status, kind, len(body), b"", 0, b"", None, body, (*_fields(kind, len(body)), *extra), b"", False)
+
+
 def of_page(status: int, page: Entity | None, body: bytes, extra: tuple[tuple[bytes, bytes], ...]) -> Entity:
     """An error's entity, from the file `page` or without one: no ETag, no Last-Modified, nothing to be revalidated."""
     kind = page.content_type if page else content_type(b"page.html")

@@ -90,10 +90,18 @@ def open_beneath(root_fd: int, path: bytes, flags: int, *, cached: bool = False)
     return _open_waiting(root_fd, path, flags, resolve)
 
 
+def open_anywhere(path: bytes, flags: int, *, cached: bool = False) -> int:
+    """A close-on-exec descriptor of what is at `path`: for files that their owner named, never for a request.
+
+    Raises OSError, BlockingIOError as `open_beneath` does.
+    """
+    open_it = _open_cached if cached else _open_waiting
+    return open_it(_AT_FDCWD, path, flags, 0)
+
+
 def open_directory(path: bytes, *, cached: bool = False) -> int:
     """An O_PATH descriptor of the directory at `path`, anywhere: for the roots themselves, named by their owner.
 
     Raises OSError: ENOTDIR when it is none, BlockingIOError as `open_beneath` does.
     """
-    open_it = _open_cached if cached else _open_waiting
-    return open_it(_AT_FDCWD, path, os.O_PATH | os.O_DIRECTORY, 0)
+    return open_anywhere(path, os.O_PATH | os.O_DIRECTORY, cached=cached)

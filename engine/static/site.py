@@ -2,7 +2,7 @@
 #
 # Rule 1: with `nowait` nothing here waits for a disk; BlockingIOError says that a pool thread has to ask instead.
 # Rule 2: all else that goes wrong is a NotServed with the status to answer, never a traceback.
-# Rule 3: no state but the root, and that is safe to use from several threads: loop and pool share one Site.
+# Rule 3: no state but the root and what is withheld, safe to use from several threads: loop and pool share one Site.
 """The site: paths resolved beneath its root."""
 
 import os
@@ -15,6 +15,7 @@ from wsrv.engine.static.entity import Entity, Identity, NotServed, Redirect, of_
 from wsrv.engine.static.file import identify, load, open_regular, refusal
 from wsrv.engine.static.root import Root
 from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory
+from wsrv.engine.static.withheld import Withheld, is_withheld
 
 __all__ = ["NotServed", "Site"]
 
@@ -27,6 +28,7 @@ class Site:
 
     def __init__(self, site: SiteSettings, cache: CacheSettings, *, clock: Callable[[], int] = time.time_ns) -> None:
         self._root = Root(site.root)
+        self._withheld = Withheld(site.withheld)
         self._index = os.fsencode(site.index)
         self._max_object_bytes = cache.max_object_bytes
         self._clock = clock
@@ -43,9 +45,9 @@ class Site:
         """The entity at `path` (of `to_path`): a file, a directory's index, or the Redirect to a directory.
 
         A file longer than `max_object_bytes` comes without body. `raw_path` and `query` are those of the target, for
-        the Location of a redirect. Raises NotServed: 404 for what is not there, is hidden, or is neither file nor
-        directory; 403 for what may not be read or leads out of the root; 503 for what may work in a moment: a file
-        being written, no descriptors left; 500 for a failing disk. Raises BlockingIOError only with `nowait`.
+        the Location of a redirect. Raises NotServed: 404 for what is not there, is hidden or withheld, or is neither
+        file nor directory; 403 for what may not be read or leads out of the root; 503 for what may work in a moment:
+        a file being written, no descriptors left; 500 for a failing disk. Raises BlockingIOError only with `nowait`.
         """
         try:
             return self.load(self._file_path(path), nowait=nowait)
@@ -60,8 +62,13 @@ class Site:
 
     def load(self, file_path: bytes, *, nowait: bool) -> Entity:
         """The entity of the file `file_path`, without a look for an index. Raises as `find`, IsADirectoryError too."""
+        if is_withheld(file_path):
+            raise NotServed(404, "withheld")
         try:
-            return load(self._root.fd, file_path, self._max_object_bytes, self._clock, nowait=nowait)
+            entity = load(self._root.fd, file_path, self._max_object_bytes, self._clock, nowait=nowait)
+            if entity.identity is not None:
+                self._withhold(entity.identity, nowait=nowait)
+            return entity
         except IsADirectoryError:
             raise
         except PermissionError as error:
@@ -80,14 +87,22 @@ class Site:
         `path` as for `find`. Raises as `find` does; a directory without trailing slash is 404.
         """
         file_path = self._file_path(path)
+        if is_withheld(file_path):
+            raise NotServed(404, "withheld")
         now_ns = self._clock()
         try:
             fd, seen = open_regular(self._root.fd, file_path, nowait=nowait)
+            try:
+                identity = Identity.of(seen)
+                self._withhold(identity, nowait=nowait)
+            except BaseException:
+                os.close(fd)
+                raise
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise
             raise refusal(error) from error
-        return fd, of_file(file_path, Identity.of(seen), None, now_ns)
+        return fd, of_file(file_path, identity, None, now_ns)
 
     def unchanged(self, path: bytes, entity: Entity, *, nowait: bool) -> bool:
         """Whether `path` still leads to the content that `entity` was made of. One open, one stat, no reading.
@@ -120,6 +135,11 @@ class Site:
         if is_hidden(path):
             raise NotServed(404, "hidden")
         return path + self._index if _means_directory(path) else path
+
+    def _withhold(self, identity: Identity, *, nowait: bool) -> None:
+        """Raises NotServed for a file that is not to be served, OSError when that cannot be told."""
+        if self._withheld.holds(identity.dev, identity.ino, nowait=nowait):
+            raise NotServed(404, "withheld")
 
     def _is_directory(self, file_path: bytes, *, nowait: bool) -> bool:
         try:

@@ -1,7 +1,8 @@
 # What a synchronisation primitive is.
 #
 # Objects are made by the master before the first fork, in cells of the shared mapping, and used by every process
-# through the Python object it inherited: the mapping stands at the same address in all of them.
+# through the Python object it inherited: the mapping stands at the same address in all of them. A process keeps the
+# descriptors that an object names, and may close all others that it inherited.
 """The protocols of a primitive and of the locks and semaphores it makes."""
 
 from typing import ClassVar, Protocol
@@ -24,7 +25,10 @@ class Lock(Protocol):
         """Wait for the lock, for ever without a timeout. Whether it is held now."""
 
     def release(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, by the thread that took it."""
+
+    def fds(self) -> list[int]:
+        """The descriptors that a forked process must keep to use the object; empty where the memory is enough."""
 
     def close(self) -> None:
         """Give back what the object took from the system. Once, by the process that made it."""
@@ -49,6 +53,9 @@ class Semaphore(Protocol):
 
     def reset(self, value: int) -> None:
         """Set the permits right after a holder died. Only while no other process can change them."""
+
+    def fds(self) -> list[int]:
+        """The descriptors that a forked process must keep to use the object; empty where the memory is enough."""
 
     def close(self) -> None:
         """Give back what the object took from the system. Once, by the process that made it."""

@@ -16,14 +16,13 @@ from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.inside import PREFIX, Inside
 from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.request import Request
 
 # A request that waited for the pool, and what the pool has found.
 Fetched = tuple[Request, Cached | NotServed]
-# Paths below are the server's own, never the site's.
-_INTERNAL = b"/_wsrv/"
 
 
 class Answering:
@@ -36,8 +35,10 @@ class Answering:
         shelf: Shelf,
         site: Site,
         pool: FilePool,
+        inside: Inside,
         ledger: Ledger,
     ) -> None:
+        self._inside = inside
         self._connections = connections
         self._delivery = delivery
         self._shelf = shelf
@@ -68,8 +69,8 @@ class Answering:
         if refusal is not None:
             self.error(conn, request, refusal, now_ns)
             return
-        if line.path.startswith(_INTERNAL):
-            self._delivery.internal(conn, request, self._shelf.error(404, now_ns))
+        if line.path.startswith(PREFIX):
+            self._inside.begin(conn, request, now_ns)
             return
         try:
             key = request.path = to_path(line.path)

@@ -19,7 +19,7 @@ from collections import deque
 
 from wsrv.engine.http.body import BodyReader
 from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
-from wsrv.engine.shm.row import OPENED, Ledger
+from wsrv.engine.shm.row import Ledger
 from wsrv.engine.worker.request import Request, Stream
 
 IDLE, HEAD, BODY, WAIT, WRITE, LINGER, CLOSED = range(7)
@@ -104,10 +104,6 @@ class Connections:
         self._timeout_ns = timeout_ns
         self._slots: dict[int, list[Connection]] = {}
         self._next_slot = 0
-
-    def opened(self, count: int) -> None:
-        """Count connections that have been taken in."""
-        self._ledger.counts[OPENED] += count
 
     def hold(self, conn: Connection, now_ns: int) -> None:
         """Keep `conn` open and wait for what it says next."""

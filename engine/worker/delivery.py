@@ -80,6 +80,13 @@ class Delivery:
         talk.out.extend((head, body))
         talk.closing = talk.lingers = True
 
+    def turn_away(self, conn: Connection, page: Entity, now_ns: int) -> None:
+        """Answer a connection that is refused before anything of it is read: no request, no log line."""
+        talk = conn.dialogue()
+        talk.out.extend((page.head(page.status, b"close").render(self._clock.date), page.body or b""))
+        talk.closing = talk.lingers = True
+        self.flush(conn, now_ns)
+
     def internal(self, conn: Connection, request: Request, entity: Entity) -> None:
         """Answer for a path of the server's own: counted apart, not logged."""
         talk = conn.dialogue()

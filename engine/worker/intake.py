@@ -8,6 +8,8 @@
 
 import os
 import traceback
+from collections.abc import Callable
+from functools import partial
 
 from wsrv.engine.http.body import BodyReader
 from wsrv.engine.http.grammar import Malformed
@@ -20,7 +22,7 @@ from wsrv.engine.http.head import (
     refusal_of_partial,
 )
 from wsrv.engine.settings import HttpSettings
-from wsrv.engine.worker.answering import Answering, Fetched
+from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.connection import (
     BODY,
     CLOSED,
@@ -34,6 +36,7 @@ from wsrv.engine.worker.connection import (
 )
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.hot import READ_BYTES
+from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.pool import Finished
 from wsrv.engine.worker.prepared import Shelf
 from wsrv.engine.worker.request import Request
@@ -53,12 +56,14 @@ class Intake:
         delivery: Delivery,
         shelf: Shelf,
         answering: Answering,
+        inside: Inside,
     ) -> None:
         self._max_body_bytes = settings.max_body_bytes
         self._connections = connections
         self._delivery = delivery
         self._shelf = shelf
         self._answering = answering
+        self._inside = inside
         self.draining = False
 
     # What the loop calls.
@@ -108,9 +113,18 @@ class Intake:
     def finished(self, done: Finished, now_ns: int) -> None:
         """The pool has fetched `done.key`, or knows why not: answer everybody who waits for it."""
         for conn, fetched in self._answering.fetched(done):
-            if conn.state != CLOSED:
-                conn.state = IDLE
-                self._advance(conn, now_ns, fetched)
+            self._resume(conn, now_ns, partial(self._answering.resume, conn, fetched, now_ns))
+
+    def told(self, now_ns: int) -> None:
+        """The master has answered: pass it on to who waits for it."""
+        for conn, request, entity in self._inside.told():
+            self._resume(conn, now_ns, partial(self._inside.resume, conn, request, entity))
+
+    def _resume(self, conn: Connection, now_ns: int, answer: Callable[[], None]) -> None:
+        """Answer a connection that waited, if its client still does."""
+        if conn.state != CLOSED:
+            conn.state = IDLE
+            self._advance(conn, now_ns, answer)
 
     # From bytes to requests.
 
@@ -118,15 +132,15 @@ class Intake:
         if conn.state in (IDLE, HEAD, BODY):
             self._connections.drop(conn)
 
-    def _advance(self, conn: Connection, now_ns: int, fetched: Fetched | None = None) -> None:
-        """Go on with a connection, first with what was `fetched` for it.
+    def _advance(self, conn: Connection, now_ns: int, answer: Callable[[], None] | None = None) -> None:
+        """Go on with a connection, first with the `answer` that it waited for.
 
         A bug of ours costs this client an answer, not the others their worker.
         """
         talk = conn.dialogue()
         try:
-            if fetched is not None:
-                self._answering.resume(conn, fetched, now_ns)
+            if answer is not None:
+                answer()
             self._answer_all(conn, now_ns)
         except Exception:
             traceback.print_exc()

@@ -19,19 +19,20 @@ from dataclasses import dataclass
 from time import monotonic_ns
 
 from wsrv.engine.cache.policy import Policy
-from wsrv.engine.ipc.record import peer_text
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import Settings
-from wsrv.engine.shm.row import LOST, Ledger
+from wsrv.engine.shm.row import Ledger
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
+from wsrv.engine.worker.arrivals import Arrivals
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.hot import HotPath
+from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import Shelf
@@ -39,8 +40,6 @@ from wsrv.engine.worker.prepared import Shelf
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
 # first of them waits for its answer.
 _ROUND = 64
-# Openings of log lines, by address; forgotten all at once.
-_MAX_OPENINGS = 10_000
 # How long a worker whose master is gone goes on with answers under way.
 _ORPHAN_NS = 5_000_000_000
 _SECOND_NS = 1_000_000_000
@@ -49,12 +48,17 @@ _TICK_NS = _SECOND_NS // 4
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """What the master hands to a worker: where connections come from, where counts go, and its guards."""
+    """What the master hands to a worker: where connections come from, where counts go, and its guards.
+
+    `queue` takes the permits of arrivals back; None where the master does not dispatch. `line` leads to the master,
+    for questions; `master` is its pidfd, `ready` an eventfd by which it hears that the worker serves.
+    """
 
     source: ConnectionSource
-    queue: Semaphore
+    queue: Semaphore | None
     pool: PoolLocks
     ledger: Ledger
+    line: socket.socket
     master: int
     ready: int
 
@@ -74,24 +78,26 @@ class Worker:
         self._pool = FilePool(self._site, settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
-        answering = Answering(connections, delivery, self._shelf, self._site, self._pool, ledger)
-        self._intake = Intake(settings.http, connections, delivery, self._shelf, answering)
+        inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
+        answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger)
+        self._intake = Intake(settings.http, connections, delivery, self._shelf, answering, inside)
         self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
-        self._openings: dict[tuple[int, bytes], bytes] = {}
+        self._arrivals = Arrivals(station.source, station.queue, connections, ledger, log_format, self._turn_away)
         self._signals, self._alarm = socket.socketpair()
         for end in (self._signals, self._alarm):
             end.setblocking(False)
         self._drain_until_ns = 0
+        self._listening = False
         self._grace_ns = int(settings.http.timeout_seconds * _SECOND_NS)
         self._next_tick_ns = 0
-        self._lost = 0
 
     def run(self) -> None:
         """Serve. Returns when a drain is over."""
         epoll = self._connections.epoll
-        epoll.register(self._station.source.fileno(), select.EPOLLIN)
+        self._listen(True)
         epoll.register(self._pool.fileno(), select.EPOLLIN)
         epoll.register(self._signals, select.EPOLLIN)
+        epoll.register(self._station.line, select.EPOLLIN)
         epoll.register(self._station.master, select.EPOLLIN)
         signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: None)
@@ -125,7 +131,7 @@ class Worker:
             if conn is not None:
                 self._go_on(conn, flags, now_ns)
             elif fd == self._station.source.fileno():
-                batch += self._arrivals(now_ns)
+                batch += self._take(now_ns)
             else:
                 self._call(fd, now_ns)
         if batch:
@@ -135,28 +141,28 @@ class Worker:
         self._ledger.beat(now_ns)
         self._ledger.publish()
 
-    def _arrivals(self, now_ns: int) -> list[Connection]:
-        """Take connections in from the master."""
-        source = self._station.source
-        arrivals = source.take()
-        if source.lost != self._lost:
-            self._station.queue.release(source.lost - self._lost)
-            self._lost = source.lost
-        if not arrivals:
+    def _take(self, now_ns: int) -> list[Connection]:
+        """Take what has arrived. With no descriptor to be had, look no further until the next tick."""
+        try:
+            return self._arrivals.take(now_ns)
+        except OSError:
+            self._listen(False)
             return []
-        self._station.queue.release(len(arrivals))
-        self._connections.opened(len(arrivals))
-        openings = self._openings
-        taken = []
-        for fd, record in arrivals:
-            peer = record[4:]
-            opening = openings.get(peer)
-            if opening is None:
-                if len(openings) >= _MAX_OPENINGS:
-                    openings.clear()
-                opening = openings[peer] = self._format.opening(peer_text(*peer))
-            taken.append(Connection(fd, opening, now_ns))
-        return taken
+
+    def _listen(self, wanted: bool) -> None:
+        """Wait for arrivals, or do not."""
+        if wanted == self._listening:
+            return
+        self._listening = wanted
+        source = self._station.source
+        if wanted:
+            self._connections.epoll.register(source.fileno(), source.events)
+        else:
+            self._connections.epoll.unregister(source.fileno())
+
+    def _turn_away(self, conn: Connection, now_ns: int) -> None:
+        """Answer a connection for which there is no descriptor to spare."""
+        self._delivery.turn_away(conn, self._shelf.error(503, now_ns), now_ns)
 
     def _go_on(self, conn: Connection, flags: int, now_ns: int) -> None:
         """Go on with a connection that is in the middle of something."""
@@ -173,11 +179,14 @@ class Worker:
         if fd == self._pool.fileno():
             for done in self._pool.take():
                 self._intake.finished(done, now_ns)
+        elif fd == self._station.line.fileno():
+            self._intake.told(now_ns)
         elif fd == self._signals.fileno():
             self._signals.recv(64)
             self._drain(now_ns, self._grace_ns)
         elif fd == self._station.master:
             self._connections.epoll.unregister(fd)
+            self._connections.epoll.unregister(self._station.line)
             self._drain(now_ns, _ORPHAN_NS)
 
     def _tick(self, now_ns: int) -> None:
@@ -185,9 +194,9 @@ class Worker:
         for conn in self._connections.overdue(now_ns):
             self._intake.overdue(conn, now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
+        self._listen(not self._drain_until_ns)
         self._site.check_root(now_ns, nowait=False)
         self._shelf.gauge(self._ledger.counts)
-        self._ledger.counts[LOST] = self._lost
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:
         """Take no more than what is queued, close what is idle, finish what is under way."""
@@ -195,10 +204,12 @@ class Worker:
             self._drain_until_ns = now_ns + grace_ns
             self._shelf.forget()
             self._intake.draining = True
-            while batch := self._arrivals(now_ns):
+            # First: a connection that woke nobody but us would wake nobody after it.
+            self._listen(False)
+            while batch := self._take(now_ns):
                 self._hot.turn(batch, now_ns)
             # What arrives from now on is the successor's.
-            self._connections.epoll.unregister(self._station.source.fileno())
+            self._station.source.close()
         for conn in [c for c in self._connections.table.values() if c.state == IDLE]:
             self._connections.drop(conn)
 

@@ -14,12 +14,18 @@ import os
 import signal
 import threading
 import traceback
+from array import array
 from collections import deque
 from typing import NamedTuple
 
+from wsrv.engine.shm.row import GUARD_INDEX
 from wsrv.engine.static.entity import Entity, NotServed
 from wsrv.engine.static.site import Site
-from wsrv.engine.sync.primitive import Lock, Semaphore
+from wsrv.engine.sync.counting import CountedLock, CountedSemaphore, Tally
+from wsrv.engine.sync.need import Need
+from wsrv.engine.sync.primitive import LOCK, SEMAPHORE, Lock, Semaphore
+
+NEEDS = (Need("the file pool's queue", SEMAPHORE), Need("the file pool's queue", LOCK))
 
 
 class Job(NamedTuple):
@@ -45,6 +51,14 @@ class PoolLocks(NamedTuple):
     empty: Semaphore
     filled: Semaphore
     mutex: Lock
+
+    def counted(self, counts: "array[int]") -> "PoolLocks":
+        """The same three, counting in a worker's `counts`. By the worker that uses them."""
+        return PoolLocks(
+            CountedSemaphore(self.empty, Tally(counts, GUARD_INDEX[self.empty.name])),
+            CountedSemaphore(self.filled, Tally(counts, GUARD_INDEX[self.filled.name])),
+            CountedLock(self.mutex, Tally(counts, GUARD_INDEX[self.mutex.name])),
+        )
 
 
 class FilePool:

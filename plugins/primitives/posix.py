@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 
 from wsrv.engine.sync.primitive import CELL_BYTES, LOCK, SEMAPHORE, Lock, Primitive, Semaphore
 from wsrv.plugins.hookspecs import hookimpl
+from wsrv.plugins.primitives.timespec import deadline
 
 _PSHARED = 1
-_NS_A_SECOND = 1_000_000_000
 
 # The semaphore is always given as byref(cell), and argtypes are left undeclared: with them, and the address as an int,
 # an uncontended pair takes 0.24 us instead of 0.18.
@@ -36,11 +36,6 @@ _sem_wait = _slow.sem_wait
 _sem_timedwait = _slow.sem_timedwait
 # glibc has it since 2.30, musl has not. Without it a step of the wall clock moves a deadline.
 _sem_clockwait = getattr(_slow, "sem_clockwait", None)
-
-
-class _Timespec(ctypes.Structure):
-    # long is right on 32-bit machines too: under these names glibc and musl keep the calls with 32-bit time there.
-    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
 
 
 class _Cell:
@@ -78,12 +73,15 @@ class _Cell:
                 _must_be(errno.EINTR)
             return True
         clock = time.CLOCK_REALTIME if _sem_clockwait is None else time.CLOCK_MONOTONIC
-        deadline_ns = time.clock_gettime_ns(clock) + int(timeout_seconds * _NS_A_SECOND)
-        deadline = ctypes.byref(_Timespec(*divmod(deadline_ns, _NS_A_SECOND)))
-        while _sem_timedwait(sem, deadline) if _sem_clockwait is None else _sem_clockwait(sem, clock, deadline):
+        until = deadline(clock, timeout_seconds)
+        while _sem_timedwait(sem, until) if _sem_clockwait is None else _sem_clockwait(sem, clock, until):
             if _must_be(errno.EINTR, errno.ETIMEDOUT) == errno.ETIMEDOUT:
                 return False
         return True
+
+    def fds(self) -> list[int]:
+        """None: it is in the memory."""
+        return []
 
     def close(self) -> None:
         """Destroy the semaphore and let go of the memory, which may be unmapped now."""

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import socket
 import sys
 import termios
@@ -53,6 +54,7 @@ class SocketpairSource:
 
     def __init__(self, receiver: socket.socket) -> None:
         self.lost = 0
+        self.events = select.EPOLLIN
         self._receiver = receiver
         self._recvmsg = receiver.recvmsg
         self._unpack = RECORD.iter_unpack
@@ -119,11 +121,24 @@ class SocketpairChannel:
         return int.from_bytes(unread, sys.byteorder) // RECORD_BYTES
 
     def reclaim(self) -> list[Arrival]:
-        """Take back what has not been taken; a worker that takes meanwhile gets whole messages too."""
-        arrivals: list[Arrival] = []
-        while self.depth():
-            arrivals += self._own_source.take()
+        """Take back one message; of a worker that takes meanwhile the kernel gives each message to one.
+
+        One, not all: the caller passes it on before the next, or a full queue would need as many descriptors at once.
+        """
+        while not (arrivals := self._own_source.take()) and self.depth():
+            continue
         return arrivals
+
+    def settle_fd(self) -> None:
+        """Nothing to wait for: what was sent is the kernel's until it is taken."""
+        return
+
+    def settle(self) -> list[Arrival]:
+        """Nothing is under way between master and worker."""
+        return []
+
+    def vacated(self) -> None:
+        """A dead worker leaves what it has not taken as it was."""
 
     @property
     def lost(self) -> int:
@@ -164,18 +179,18 @@ class Socketpair:
     def available(cls) -> str | None:
         """None, unless the kernel makes no such pair, as in some sandboxes."""
         try:
-            cls.channel(1).close()
+            SocketpairChannel(1).close()
         except OSError as error:
             return f"the kernel makes no AF_UNIX SOCK_SEQPACKET pair ({error.strerror}); use another --ipc"
         return None
 
     @classmethod
-    def channel(cls, capacity: int) -> Channel:
-        """A channel with room for `capacity` connections, each in a message of its own.
+    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
+        """Channels with room for `capacity` connections each, every one in a message of its own. Raises OSError.
 
         Without CAP_NET_ADMIN net.core.wmem_max bounds it: at 208 KiB, the value of older kernels, to 556 messages.
         """
-        return SocketpairChannel(capacity)
+        return [SocketpairChannel(capacity) for _ in range(slots)]
 
 
 @hookimpl

@@ -31,6 +31,12 @@ def test_unknown_shell_is_usage() -> None:
         (["serve", "--cache-policy", "l"], "lru"),
         (["serve", "--log-format", "c"], "combined"),
         (["completion", "f"], "fish"),
+        (["con"], "config"),
+        (["config", ""], "import"),
+        (["config", "ch"], "check"),
+        (["config", "init", "--f"], "--force"),
+        (["config", "show", "--ipc", "so"], "socketpair"),
+        (["config", "show", "--conf"], "--config"),
     ],
 )
 def test_completion_knows(words: list[str], wanted: str) -> None:
@@ -38,6 +44,12 @@ def test_completion_knows(words: list[str], wanted: str) -> None:
     run = wsrv(env=env)
     assert f"plain,{wanted}" in run.stdout.splitlines()
     assert run.stderr == ""
+
+
+@pytest.mark.parametrize("words", [["config", "check", "ws"], ["config", "init", "ws"], ["config", "import", "ws"]])
+def test_completion_leaves_files_to_the_shell(words: list[str]) -> None:
+    env = {"_WSRV_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["wsrv", *words]), "COMP_CWORD": str(len(words))}
+    assert wsrv(env=env).stdout.splitlines() == ["file,ws"]
 
 
 def test_completion_of_a_broken_registry_is_silent() -> None:

@@ -8,9 +8,9 @@ from click.testing import CliRunner
 
 from tests.cli.program import python, wsrv
 from wsrv.cli import serve
-from wsrv.cli.config import Value
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.parts import choose
+from wsrv.cli.values import Value
 from wsrv.engine.settings import CacheSettings
 from wsrv.plugins.transports.socketpair import Socketpair
 
@@ -58,7 +58,7 @@ def test_unknown_part_is_usage_and_names_those_there_are(tmp_path: Path, option:
 
 
 def test_disabled_plugin_offers_nothing(tmp_path: Path) -> None:
-    run = wsrv("serve", str(tmp_path), env={"WSRV_DISABLE_PLUGINS": "other, builtin.lru"})
+    run = wsrv("serve", str(tmp_path), env={"WSRV_DISABLE_PLUGINS": "builtin.flock, builtin.lru"})
     assert run.returncode == 2
     assert run.stderr.startswith("wsrv: default: no cache policy 'lru'")
 
@@ -84,7 +84,7 @@ def test_quiet_and_verbose_exclude_each_other() -> None:
 def test_system_that_is_too_little_is_no_start_in_one_line(system: str, release: str, shown: str) -> None:
     run = python(
         f"import platform, sys; sys.platform = {system!r}; platform.release = lambda: {release!r}\n"
-        "for name in ('fcntl', 'wsrv.plugins', 'wsrv.engine.ipc', 'wsrv.engine.sync'): sys.modules[name] = None\n"
+        "for name in ('fcntl', 'wsrv.plugins.registry', 'wsrv.engine.ipc', 'wsrv.engine.sync'): sys.modules[name] = None\n"
         "from wsrv.cli.main import run; sys.exit(run(['serve']))"
     )
     assert run.returncode == 5

@@ -12,6 +12,8 @@ import pytest
 
 from tests.cli.program import PROGRAM, SECONDS, environment, wsrv
 from tests.master.loop import control_loop
+from wsrv.cli import running
+from wsrv.cli.exits import Stop
 from wsrv.cli.stats import table
 from wsrv.engine.master.control import listen
 from wsrv.engine.master.runtime import RuntimeFolder
@@ -53,6 +55,11 @@ DOCUMENT: dict[str, Any] = {
     ],
     "ipc": "socketpair",
     "sync": "posix",
+    "sync_objects": [
+        {"name": "queue", "acquired": 100_000, "contended": 12, "wait_ms": 0.0},
+        {"name": "pool_filled", "acquired": 1000, "contended": 990, "wait_ms": 7_200_500.25},
+        {"name": "pool\x1b[31m", "acquired": None, "contended": 0, "wait_ms": 12.345},
+    ],
     "log_dropped": 0,
 }
 
@@ -182,3 +189,37 @@ def test_reader_that_left_is_no_error(tmp_path: Path, start: Any) -> None:
     finally:
         os.close(writing)
     assert (run.returncode, run.stderr) == (0, b"")
+
+
+def test_auto_for_the_runtime_directory_is_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "auto").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(running, "default_directories", lambda environ: [tmp_path / "run"])
+    assert running.servers(None, {"WSRV_RUNTIME_DIR": "auto"}) == []
+    with pytest.raises(Stop):
+        running.servers(None, {"WSRV_RUNTIME_DIR": "./auto"})
+
+
+def test_sync_is_a_table_of_guards(tmp_path: Path, start: Any) -> None:
+    start("8080")
+    run = stats(tmp_path, "--sync")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout.splitlines() == [
+        "sync posix",
+        "",
+        "      guard  acquired  contended      waited",
+        "      queue   100,000         12     0.00 ms",
+        "pool_filled     1,000        990  7,200.50 s",
+        "  pool?[31m         -          0       12 ms",
+    ]
+
+
+def test_sync_of_a_server_that_does_not_count_its_guards_has_no_lines(tmp_path: Path, start: Any) -> None:
+    start("8080", {key: value for key, value in DOCUMENT.items() if key != "sync_objects"})
+    assert stats(tmp_path, "--sync").stdout == "sync posix\n\nguard  acquired  contended  waited\n"
+
+
+def test_sync_and_json_exclude_each_other(tmp_path: Path) -> None:
+    run = stats(tmp_path, "--sync", "--json")
+    assert run.returncode == 2
+    assert "the JSON has `sync_objects` in it" in run.stderr

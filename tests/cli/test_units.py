@@ -86,3 +86,45 @@ def test_any_text_is_read_or_refused_in_words(kind: Kind, text: str) -> None:
     else:
         refusal = f"is not {kind.allowed}"
     assert refusal.endswith(f"is not {kind.allowed}")
+
+
+@given(
+    st.integers(0, 1024**5)
+    | st.integers(0, 1024).map(lambda n: n * 1024**2)
+    | st.integers(0, 99).map(lambda n: n * 1000)
+)
+def test_size_that_is_written_is_read_back(size: int) -> None:
+    assert Size().read(Size().write(size)) == size
+
+
+@given(st.floats(0, 86400) | st.integers(0, 86400).map(float) | st.integers(0, 10000).map(lambda n: n * 0.001))
+def test_time_that_is_written_is_read_back(seconds: float) -> None:
+    kind = Seconds(zero=True)
+    assert kind.read(kind.write(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (Size(), 64 * 1024**2, "64MiB"),
+        (Size(), 10_000_000, "10MB"),
+        (Size(), 1536, "1536"),
+        (Size(), 0, "0"),
+        (Seconds(), 30.0, "30s"),
+        (Seconds(), 0.5, "500ms"),
+        (Seconds(), 7200.0, "2h"),
+        (Seconds(), 90.0, "90s"),
+        (Seconds(), 0.0, "0s"),
+    ],
+)
+def test_value_is_written_as_a_person_would(kind: Kind, value: float, text: str) -> None:
+    assert str(kind.write(value)) == text
+
+
+@pytest.mark.parametrize("kind", [Count(1, 9, auto=True), ServerName(auto=True), Place(auto=True)])
+def test_auto_is_read_and_offered_only_where_it_has_a_meaning(kind: Kind) -> None:
+    assert kind.read("auto") == "auto"
+    with pytest.raises(ValueError, match=", or auto"):
+        kind.read(None)
+    with pytest.raises(ValueError, match=r"is not a whole number from 1 to 9$"):
+        Count(1, 9).read("auto")

@@ -4,6 +4,7 @@
 import mmap
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,7 +13,7 @@ from types import FrameType
 
 import pytest
 
-from tests.contracts.processes import Child, Gate, open_fds
+from tests.contracts.processes import BOUND_SECONDS, Child, Gate, open_fds
 from wsrv.engine.sync.primitive import CELL_BYTES, LOCK, SEMAPHORE, SURVIVES_OWNER, Lock, Primitive, Semaphore
 from wsrv.plugins.registry import load
 
@@ -76,9 +77,9 @@ def gate(nothing_left_behind: None) -> Iterator[Gate]:
     made.close()
 
 
-def keep() -> set[int]:
-    """A primitive names no descriptors of its own: all that are open are kept."""
-    return open_fds()
+def kept(guard: Lock | Semaphore, *gates: Gate) -> set[int]:
+    """What a child must not close: what the guard names, and the gates."""
+    return {*guard.fds(), *(gate.fd for gate in gates)}
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
@@ -103,7 +104,7 @@ def test_of_several_processes_one_at_a_time_is_inside_a_lock(lock: Lock, shared:
 
     with ExitStack() as children:
         for _ in range(PROCESSES):
-            children.enter_context(Child(work, keep()))
+            children.enter_context(Child(work, kept(lock)))
     assert shared.words[0] == PROCESSES * ROUNDS
 
 
@@ -116,7 +117,7 @@ def test_a_lock_that_is_held_is_not_had_in_time_and_is_had_after_its_release(loc
         done.wait()
         lock.release()
 
-    with Child(work, keep()) as owner:
+    with Child(work, kept(lock, held, done)) as owner:
         held.wait()
         before = time.monotonic()
         assert not lock.acquire(0.05)
@@ -126,6 +127,70 @@ def test_a_lock_that_is_held_is_not_had_in_time_and_is_had_after_its_release(loc
         lock.release()
         owner.join()
     done.close()
+
+
+def test_a_child_does_not_hold_the_lock_that_its_parent_held_at_the_fork(lock: Lock) -> None:
+    assert lock.acquire()
+
+    def work() -> None:
+        assert not lock.acquire(0.02)
+
+    with Child(work, kept(lock)):
+        pass
+    lock.release()
+
+
+def test_of_several_threads_one_at_a_time_is_inside_a_lock(lock: Lock) -> None:
+    inside: list[int] = []
+    most: list[int] = []
+
+    def work() -> None:
+        for _ in range(ROUNDS // 4):
+            assert lock.acquire()
+            inside.append(1)
+            most.append(len(inside))
+            os.sched_yield()
+            inside.pop()
+            lock.release()
+
+    threads = [threading.Thread(target=work) for _ in range(PROCESSES)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert len(most) == PROCESSES * (ROUNDS // 4)
+
+
+def test_a_thread_of_a_child_is_kept_out_by_another_of_its_threads(lock: Lock) -> None:
+    def work() -> None:
+        assert lock.acquire()
+        tried: list[bool] = []
+        other = threading.Thread(target=lambda: tried.append(lock.acquire(0)))
+        other.start()
+        other.join()
+        assert tried == [False]
+        lock.release()
+
+    with Child(work, kept(lock)):
+        pass
+    assert lock.acquire(0)
+    lock.release()
+
+
+def test_a_process_killed_while_it_waited_for_a_lock_is_not_waited_for(lock: Lock, gate: Gate) -> None:
+    assert lock.acquire()
+
+    def work() -> None:
+        gate.open()
+        lock.acquire()
+
+    with Child(work, kept(lock, gate)) as waiter:
+        gate.wait()
+        waiter.kill()
+    lock.release()
+    assert lock.acquire(BOUND_SECONDS)
+    lock.release()
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -140,7 +205,7 @@ def test_the_death_of_a_locks_owner_is_survived_where_that_is_offered_and_only_t
         gate.open()
         signal.pause()
 
-    with Child(work, keep()) as owner:
+    with Child(work, kept(lock, gate)) as owner:
         gate.wait()
         owner.kill()
     assert lock.acquire(0.1) is (SURVIVES_OWNER in primitive.OFFERS)
@@ -167,13 +232,13 @@ def test_try_acquire_does_not_wait_for_permits_that_another_process_holds(semaph
     def work() -> None:
         assert semaphore.try_acquire(PERMITS) == PERMITS
 
-    with Child(work, keep()):
+    with Child(work, kept(semaphore)):
         pass
 
     def work_without_permits() -> None:
         assert semaphore.try_acquire() == 0
 
-    with Child(work_without_permits, keep()):
+    with Child(work_without_permits, kept(semaphore)):
         pass
 
 
@@ -187,7 +252,7 @@ def test_several_processes_together_get_every_permit_once(semaphore: Semaphore, 
 
     with ExitStack() as children:
         for number in range(PROCESSES):
-            children.enter_context(Child(partial(work, number), keep()))
+            children.enter_context(Child(partial(work, number), kept(semaphore)))
     assert sum(shared.words) == 1000
     assert semaphore.value() == 0
 
@@ -202,7 +267,7 @@ def test_permits_are_neither_lost_nor_made_under_contention(semaphore: Semaphore
 
     with ExitStack() as children:
         for _ in range(PROCESSES):
-            children.enter_context(Child(work, keep()))
+            children.enter_context(Child(work, kept(semaphore)))
     assert semaphore.value() == PERMITS
 
 
@@ -213,7 +278,7 @@ def test_a_permit_given_back_wakes_a_process_that_waits_for_it(semaphore: Semaph
         gate.open()
         assert semaphore.acquire()
 
-    with Child(work, keep()):
+    with Child(work, kept(semaphore, gate)):
         gate.wait()
         semaphore.release()
     assert semaphore.value() == 0
@@ -243,7 +308,7 @@ def test_signals_neither_end_a_wait_nor_lengthen_it(semaphore: Semaphore) -> Non
         assert time.monotonic() - before >= 0.1
         assert rung > 1
 
-    with Child(work, keep()):
+    with Child(work, kept(semaphore)):
         pass
 
 
@@ -258,7 +323,7 @@ def test_a_signal_handler_that_raises_ends_a_wait(semaphore: Semaphore) -> None:
         with pytest.raises(InterruptedError):
             semaphore.acquire()
 
-    with Child(work, keep()):
+    with Child(work, kept(semaphore)):
         pass
 
 
@@ -271,7 +336,7 @@ def test_reset_sets_the_permits_right_after_their_holder_was_killed(
         gate.open()
         signal.pause()
 
-    with Child(work, keep()) as holder:
+    with Child(work, kept(semaphore, gate)) as holder:
         gate.wait()
         holder.kill()
     semaphore.reset(value)
@@ -285,12 +350,20 @@ def test_reset_forgets_a_process_that_was_killed_while_it_waited(semaphore: Sema
         semaphore.acquire()
 
     semaphore.reset(0)
-    with Child(work, keep()) as waiter:
+    with Child(work, kept(semaphore, gate)) as waiter:
         gate.wait()
         waiter.kill()
     semaphore.reset(0)
     semaphore.release(2)
     assert semaphore.try_acquire(3) == 2
+
+
+def test_the_descriptors_that_are_named_are_open_and_close_on_exec(semaphore: Semaphore) -> None:
+    assert not [fd for fd in semaphore.fds() if os.get_inheritable(fd)]
+
+
+def test_the_descriptors_that_a_lock_names_are_open_and_close_on_exec(lock: Lock) -> None:
+    assert not [fd for fd in lock.fds() if os.get_inheritable(fd)]
 
 
 @pytest.mark.parametrize("name", PRIMITIVES)
@@ -300,7 +373,10 @@ def test_close_gives_back_descriptors_and_memory(name: str, shared: Shared) -> N
     before = open_fds()
     for _ in range(50):
         if LOCK in primitive.OFFERS:
-            primitive.lock("the thing", shared.cell).close()
+            lock = primitive.lock("the thing", shared.cell)
+            assert lock.acquire()
+            lock.release()
+            lock.close()
             shared.cell[:] = bytes(CELL_BYTES)
         if SEMAPHORE in primitive.OFFERS:
             primitive.semaphore("the thing", shared.cell, PERMITS).close()

@@ -10,8 +10,19 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-ROOMS = ("cli", "engine", "plugins", "www")
-TOP = ("ARCHITECTURE.md", "CHANGELOG.md", "DECISIONS.md", "LICENSE", "Makefile", "README.md", "pyproject.toml")
+# Folders of the tree, and what they are in the package.
+ROOMS = {"cli": "cli", "engine": "engine", "plugins": "plugins", "tests/suites": "testing", "www": "www"}
+TOP = (
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONFIG.md",
+    "DECISIONS.md",
+    "LICENSE",
+    "Makefile",
+    "PLUGINS.md",
+    "README.md",
+    "pyproject.toml",
+)
 
 
 def files_of(folder: str) -> set[str]:
@@ -38,6 +49,16 @@ def wheel(built: Path) -> set[str]:
         return set(archive.namelist())
 
 
+def test_the_suites_can_be_imported_from_the_wheel(built: Path, tmp_path: Path) -> None:
+    (path,) = built.glob("wsrv-*-py3-none-any.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path)
+    code = "from wsrv.testing import policy; print(policy.__file__)"
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, cwd=tmp_path, capture_output=True, text=True)
+    assert (run.stdout.strip(), run.stderr) == (str(tmp_path / "wsrv" / "testing" / "policy.py"), "")
+
+
 @pytest.fixture(scope="module")
 def sdist(built: Path) -> set[str]:
     """The names in the sdist, without its top folder."""
@@ -47,7 +68,7 @@ def sdist(built: Path) -> set[str]:
 
 
 def test_the_wheel_holds_every_file_of_the_rooms(wheel: set[str]) -> None:
-    wanted = {f"wsrv/{name}" for room in ROOMS for name in files_of(room)}
+    wanted = {f"wsrv/{room}{name.removeprefix(folder)}" for folder, room in ROOMS.items() for name in files_of(folder)}
     assert {name for name in wheel if ".dist-info/" not in name} == wanted
 
 

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from xprocess import XProcess
 
+from tests.support.launch import Launcher
 from tests.support.server import Server, forget, start
 
 
@@ -89,3 +90,13 @@ def module_servers(xprocess: XProcess, tmp_path_factory: pytest.TempPathFactory)
     """Servers that live as long as the tests of one file."""
     with _servers(xprocess, tmp_path_factory.mktemp("module")) as found:
         yield found
+
+
+@pytest.fixture
+def launch(nothing_left_behind: None, tmp_path: Path) -> Iterator[Launcher]:
+    """Servers whose streams and exit statuses the test looks at."""
+    launcher = Launcher(tmp_path)
+    try:
+        yield launcher
+    finally:
+        launcher.end()

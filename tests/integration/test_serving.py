@@ -284,16 +284,6 @@ def test_slow_reader_does_not_hold_others_up(servers: Servers, root: Path) -> No
             assert Answer(read_all(sock)).body == BIG
 
 
-def test_reserved_paths_are_counted_apart_and_not_logged(servers: Servers, root: Path) -> None:
-    server = servers(root, "--workers", "1")
-    assert server.get("/_wsrv/anything").status == 404
-    assert server.get("/").status == 200
-    stats = server.stats()
-    assert stats["internal_requests_total"] == 1
-    assert stats["requests_total"] == 1
-    assert len(server.log_lines(1)) == 1
-
-
 def test_log_line_cannot_be_forged(servers: Servers, root: Path) -> None:
     server = servers(root, "--workers", "1")
     server.say(b'GET /" 200 1 "-" "-"\n127.0.0.1 - - HTTP/1.1\r\nHost: a\r\n\r\n')

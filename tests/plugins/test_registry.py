@@ -1,8 +1,6 @@
 # Plugins here are plain objects with hooks, registered beside the built-ins.
 """Parts are found by name, and a conflict or a misspelling is said in a sentence."""
 
-import subprocess
-import sys
 from types import ModuleType
 from typing import ClassVar
 
@@ -10,11 +8,14 @@ import pytest
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.plugins.hookspecs import hookimpl
+from wsrv.plugins.outside import Duplicate, PluginError
 from wsrv.plugins.policies.lru import Lru
-from wsrv.plugins.registry import Duplicate, Registry, UnknownPart, builtin_manager, load
+from wsrv.plugins.registry import Registry, UnknownPart, builtin_manager, load
 
 
 class Fresh(Lru):
+    """As good as lru."""
+
     NAME: ClassVar[str] = "fresh"
 
 
@@ -32,9 +33,9 @@ def plugin_offering(*policies: type[Policy]) -> ModuleType:
 
 def test_the_built_in_parts_are_there_by_name() -> None:
     registry = load()
-    assert list(registry.transports) == ["socketpair"]
-    assert list(registry.primitives) == ["posix"]
-    assert list(registry.policies) == ["lru"]
+    assert registry.names("transport") == ["socketpair", "pidfd_getfd", "inherit", "reuseport"]
+    assert registry.names("primitive") == ["posix", "robust", "eventfd", "flock"]
+    assert registry.names("policy") == ["lru"]
 
 
 def test_a_chosen_part_is_the_registered_class() -> None:
@@ -51,21 +52,25 @@ def test_built_ins_are_plugins_with_names() -> None:
 def test_an_unknown_name_lists_those_there_are_and_the_nearest() -> None:
     with pytest.raises(UnknownPart) as unknown:
         load().choose("transport", "socket-pair")
-    assert str(unknown.value) == "no transport 'socket-pair'; there are: socketpair; did you mean 'socketpair'?"
+    said = (
+        "no transport 'socket-pair'; there are: socketpair, pidfd_getfd, inherit, reuseport; did you mean 'socketpair'?"
+    )
+    assert str(unknown.value) == said
     assert unknown.value.nearest == "socketpair"
 
 
 def test_a_name_like_no_other_gets_no_suggestion() -> None:
     with pytest.raises(UnknownPart) as unknown:
         load().choose("primitive", "zzz")
-    assert str(unknown.value) == "no sync primitive 'zzz'; there are: posix"
+    assert str(unknown.value) == "no sync primitive 'zzz'; there are: posix, robust, eventfd, flock"
     assert unknown.value.nearest is None
 
 
 def test_a_disabled_plugin_is_not_there() -> None:
     registry = load(disabled=["builtin.lru"])
     assert registry.policies == {}
-    assert list(registry.transports) == ["socketpair"]
+    assert registry.disabled() == ["builtin.lru"]
+    assert "socketpair" in registry.transports
     with pytest.raises(UnknownPart, match=r"^no cache policy 'lru'; none is loaded$"):
         registry.choose("policy", "lru")
 
@@ -74,7 +79,7 @@ def test_anothers_plugin_stands_beside_the_built_ins() -> None:
     manager = builtin_manager()
     manager.register(plugin_offering(Fresh), "foo")
     registry = Registry(manager)
-    assert list(registry.policies) == ["lru", "fresh"]
+    assert registry.names("policy")[-1] == "fresh"
     assert registry.choose("policy", "fresh") is Fresh
     assert registry.origin("policy", "fresh") == "foo"
 
@@ -96,8 +101,20 @@ def test_the_remedy_for_a_conflict_works_for_either_party() -> None:
         assert Registry(manager).origin("policy", "lru") == origin
 
 
-def test_loading_the_built_ins_reads_no_package_metadata() -> None:
-    # That would read a folder of every installed distribution at each start.
-    script = "import sys; from wsrv.plugins.registry import load; load(); print('importlib.metadata' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout == "False\n"
+def test_an_unfit_class_of_no_outsider_is_an_error_that_names_it() -> None:
+    class Unfit(Lru):
+        NAME: ClassVar[str] = "unfit"
+
+    manager = builtin_manager()
+    manager.register(plugin_offering(Unfit), "foo")
+    with pytest.raises(PluginError, match=r"^'foo': cache policy tests.*Unfit: no docstring$"):
+        Registry(manager)
+
+
+def test_what_a_built_in_raises_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(settings: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(Lru, "available", fail)
+    with pytest.raises(KeyError):
+        load().obstacle("policy", "lru", None)

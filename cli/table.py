@@ -1,0 +1,140 @@
+# Every setting, in one table: from it come the options of `serve`, the environment variables, the keys of wsrv.toml
+# and what `wsrv config` says about each.
+#
+# Rule: the names follow from the key. `cache.size` is --cache-size and WSRV_CACHE_SIZE; what stands under `server`
+#       drops that word: `server.port` is --port and WSRV_PORT.
+"""The table of settings."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+from wsrv.cli.units import (
+    AUTO,
+    OFF,
+    Count,
+    Host,
+    Hosts,
+    Kind,
+    LogFormat,
+    Networks,
+    Part,
+    Place,
+    Seconds,
+    ServerName,
+    Size,
+)
+
+FILE_NAME = "wsrv.toml"
+FILE_VARIABLE = "WSRV_CONFIG"
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row. `default` is written as a user would write it; what AUTO is worked out to be at start, `auto` says."""
+
+    key: str
+    kind: Kind
+    default: str | int
+    help: str
+    option: bool = True
+    auto: str = ""
+
+    @property
+    def _name(self) -> str:
+        return self.key.removeprefix("server.").replace(".", "_")
+
+    @property
+    def table(self) -> str:
+        """The table of wsrv.toml that it stands in."""
+        return self.key.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """What it is called in its table."""
+        return self.key.partition(".")[2]
+
+    @property
+    def flag(self) -> str:
+        """How the command line says it: an option, the argument of `serve`, or "" for not at all."""
+        if self.key == "site.root":
+            return "ROOT"
+        return "--" + self._name.replace("_", "-") if self.option else ""
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return "WSRV_" + self._name.upper()
+
+    @property
+    def parameter(self) -> str:
+        """What click calls the option's value."""
+        return self._name
+
+    @property
+    def default_text(self) -> str:
+        """The default, for a person."""
+        return self.auto or str(self.default)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("site.root", Place(folder=True), ".", "The folder that is served.", option=False),
+    Setting("server.host", Host(), "127.0.0.1", "Address or name to listen on; 0.0.0.0 for every interface."),
+    Setting("server.port", Count(0, 65535), 8080, "Port to listen on; 0 takes a free one."),
+    Setting(
+        "server.workers",
+        Count(1, 1024, auto=True),
+        AUTO,
+        "Processes that answer.",
+        auto="as many as there are CPUs to use",
+    ),
+    Setting("server.threads", Count(1, 1024), 10, "Threads a worker, for file work that would block."),
+    Setting("server.queue", Count(1, 65536), 1024, "Connections that may wait for one worker; past it, 503."),
+    Setting("server.ipc", Part("transport"), "socketpair", "How a connection travels from master to worker."),
+    Setting("server.sync", Part("primitive"), "posix", "What guards the things that processes share."),
+    Setting("cache.policy", Part("policy"), "lru", "What leaves the cache when it is full."),
+    Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
+    Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
+    Setting("cache.revalidate", Seconds(zero=True), "1s", "How old a check may be before a hit.", option=False),
+    Setting("server.timeout", Seconds(), "30s", "The longest wait for a client, each time."),
+    Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output."),
+    Setting("log.format", LogFormat(), "combined", "How a line of the access log looks."),
+    Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False),
+    Setting("log.keep", Count(0, 1000), 5, "Rotated logs that remain.", option=False),
+    Setting("server.stat_file", Place(off=True), OFF, "Rewritten every 5 s: active, bytes, 200, 404, 5xx, total."),
+    Setting("status.allow", Networks(), "127.0.0.0/8, ::1/128", "Clients that may see /_wsrv/.", option=False),
+    Setting("status.hosts", Hosts(), "localhost", "Names by which /_wsrv/ may be asked for.", option=False),
+    Setting("server.name", ServerName(auto=True), AUTO, "What `wsrv stats` calls this server.", auto="its port"),
+    Setting(
+        "server.runtime_dir",
+        Place(folder=True, auto=True),
+        AUTO,
+        "Where running servers are found.",
+        auto="$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/wsrv or /tmp/wsrv-UID",
+    ),
+)
+KEYS = tuple(setting.key for setting in SETTINGS)
+TABLES = tuple(dict.fromkeys(setting.table for setting in SETTINGS))
+
+
+def by_table() -> list[tuple[str, list[Setting]]]:
+    """The settings as wsrv.toml has them: each table with its own."""
+    return [(table, [setting for setting in SETTINGS if setting.table == table]) for table in TABLES]
+
+
+def options(command: _Command) -> _Command:
+    """Give `command` the argument ROOT, an option for each setting that has one, and --config."""
+    # Decorators apply from the last to the first.
+    text = f"Settings as TOML, instead of ./{FILE_NAME}; a server.conf too.  [env: {FILE_VARIABLE}]"
+    command = click.option("--config", type=Place(), metavar="FILE", help=text)(command)
+    for setting in reversed(SETTINGS):
+        if setting.option:
+            text = f"{setting.help}  [default: {setting.default_text}; env: {setting.variable}]"
+            metavar = setting.kind.name.upper()
+            option = click.option(setting.flag, setting.parameter, type=setting.kind, metavar=metavar, help=text)
+            command = option(command)
+    return click.argument("site_root", metavar="[ROOT]", required=False, type=Place(folder=True))(command)

@@ -1,0 +1,141 @@
+# How a value is found for each setting of the table.
+#
+# Rule 1: flags > WSRV_* > the config file > defaults; each value remembers where it came from.
+# Rule 2: nothing starts with a setting that is wrong; every fault found is told, one line each, with place and remedy.
+"""From flags, environment and file to one value a setting."""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from wsrv.cli import configfile
+from wsrv.cli.configfile import ConfigFile
+from wsrv.cli.exits import USAGE, Stop
+from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, Setting
+from wsrv.cli.units import AUTO, Place
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a setting is set to, and where: `--port`, `WSRV_PORT`, `wsrv.toml:3: server.port` or `default`.
+
+    `layer` is one of flag, environment, file, default.
+    """
+
+    value: Any
+    origin: str
+    layer: str = DEFAULT
+
+
+def config_file(given: str | None, environ: Mapping[str, str]) -> ConfigFile | None:
+    """The file of --config or WSRV_CONFIG, else ./wsrv.toml if there is one. Raises Stop when it cannot be read."""
+    if named := given or environ.get(FILE_VARIABLE):
+        return configfile.read(Path(named).expanduser())
+    return configfile.read(Path(FILE_NAME)) if os.path.lexists(FILE_NAME) else None
+
+
+def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None) -> dict[str, Value]:
+    """The value of every setting, by key. `flags` holds what click has read, by parameter, None where not given.
+
+    Raises Stop that names every wrong value and unknown key.
+    """
+    values, faults = survey(flags, environ, file)
+    if faults:
+        raise Stop(USAGE, "\n".join(faults))
+    return values
+
+
+def survey(
+    flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None
+) -> tuple[dict[str, Value], list[str]]:
+    """The values that can be had, and what is wrong with the others, a line each, in the order of the file."""
+    faults: list[tuple[int, str]] = []
+    values: dict[str, Value] = {}
+    lines = file.lines if file is not None else {}
+    for setting in SETTINGS:
+        try:
+            values[setting.key] = _find(setting, flags, environ, file)
+        except ValueError as error:
+            faults.append((lines.get(setting.key, 0), str(error)))
+    if file is not None:
+        for key, value in file.entries.items():
+            if not _is_known(key, value):
+                faults.append((lines.get(key, 0), _unknown(key, value, file)))
+        faults += file.faults
+    return values, [text for _, text in sorted(faults, key=itemgetter(0))]
+
+
+def in_force(values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values with AUTO worked out for this machine; the name stays AUTO where the port is not known yet."""
+    from wsrv.cli.cpus import usable
+    from wsrv.cli.running import default_directories
+
+    port = values["server.port"].value
+    worked_out: dict[str, Callable[[], Any]] = {
+        "server.workers": usable,
+        "server.name": lambda: str(port) if port else AUTO,
+        "server.runtime_dir": lambda: str(default_directories()[0]),
+    }
+    return {
+        key: replace(value, value=worked_out[key]()) if key in worked_out and value.value == AUTO else value
+        for key, value in values.items()
+    }
+
+
+def nearest(key: str, known: Iterable[str]) -> str | None:
+    """The known key that was probably meant."""
+    from difflib import get_close_matches
+
+    text = key.lower().replace("-", "_")
+    last = text.rpartition(".")[2]
+    keys = {k.lower(): k for k in known}
+    # A right word under the wrong table is a nearer miss than any spelling.
+    same = [k for k in keys if last in (k.rpartition(".")[2], k.replace(".", "_"))]
+    alike = [k for k in keys if get_close_matches(last, [k.rpartition(".")[2], k.replace(".", "_")], 1)]
+    related = [k for k in keys if set(re.split("[._]", last)) & set(re.split("[._]", k))]
+    for some in (same, get_close_matches(text, keys, 1), alike, related):
+        if some:
+            return keys[get_close_matches(text, some, 1, cutoff=0)[0]]
+    return None
+
+
+def _find(setting: Setting, flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None) -> Value:
+    """Raises ValueError; the message says where the value stands."""
+    if flags.get(setting.parameter) is not None:
+        return Value(flags[setting.parameter], setting.flag, "flag")
+    if text := environ.get(setting.variable):  # set to nothing counts as not set
+        return Value(_read(setting, text, setting.variable), setting.variable, "environment")
+    if file is not None and setting.key in file.entries:
+        origin = file.origin(setting.key)
+        return Value(_read(setting, file.entries[setting.key], origin, file.folder), origin, "file")
+    return Value(setting.kind.read(setting.default), DEFAULT)
+
+
+def _read(setting: Setting, value: Any, origin: str, base: str = "") -> Any:
+    try:
+        return setting.kind.read(value, base) if isinstance(setting.kind, Place) else setting.kind.read(value)
+    except ValueError as error:
+        raise ValueError(f"{origin}: {error}") from None
+
+
+def _is_known(key: str, value: Any) -> bool:
+    return key in KEYS or (key in TABLES and value == {})
+
+
+def _unknown(key: str, value: Any, file: ConfigFile) -> str:
+    """The fault of a key that no setting has, with the nearest one that there is."""
+    if key in TABLES:
+        return f"{file.where(key)}: {key} is a table: write [{key}], and below it {_names_in(key)}"
+    near = nearest(key, KEYS)
+    hint = f"did you mean {near}?" if near else f"there are: {', '.join(KEYS)}"
+    return f"{file.where(key)}: no setting is called {key}; {hint}"
+
+
+def _names_in(table: str) -> str:
+    return ", ".join(setting.name for setting in SETTINGS if setting.table == table)

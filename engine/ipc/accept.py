@@ -1,0 +1,94 @@
+# Accepting, as the master does it for transports that dispatch, and workers for those that do not.
+#
+# Rule 1: a bounded number a call, without waiting; what is accepted is non-blocking and close-on-exec by the same call.
+# Rule 2: a client that went away between its handshake and our accept is passed over in silence.
+"""accept4(2) in batches, and a ConnectionSource on a listener."""
+
+import ctypes
+import errno
+import os
+import select
+import socket
+import struct
+from time import monotonic_ns
+
+from wsrv.engine.ipc.record import Arrival
+
+# No descriptors or no memory: accepting again at once would only fail again.
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+# Network errors of the new connection are reported by accept too (accept(2)).
+_PASSED_OVER = frozenset(
+    {errno.EINTR, errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH}
+)
+_ADDRESS_BYTES = 28
+_FLAGS = int(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+_AF_INET6 = int(socket.AF_INET6)
+# PyDLL keeps the GIL: a non-blocking listener never waits.
+_accept4 = ctypes.PyDLL(None, use_errno=True).accept4
+# struct sockaddr_in: family, port in network order, address.
+_sockaddr_in = struct.Struct("=H2s4s")
+_IPV4_REST = bytes(12)
+# What a worker takes in one round: less than the master, or one worker takes what the others are free to serve.
+_WORKER_ROUND = 16
+
+
+class Acceptor:
+    """Takes connections off `listener`, the server's listener number `number`."""
+
+    def __init__(self, listener: socket.socket, number: int) -> None:
+        self._fd = listener.fileno()
+        self._number = number
+        self._serial = 0
+        self._address = ctypes.create_string_buffer(_ADDRESS_BYTES)
+        self._raw = memoryview(self._address)
+        self._length = ctypes.c_uint32(_ADDRESS_BYTES)
+        self._address_at = ctypes.byref(self._address)
+        self._length_at = ctypes.byref(self._length)
+
+    def take(self, limit: int) -> list[Arrival]:
+        """Up to `limit` connections that wait. Raises OSError when descriptors or memory are exhausted, and nothing
+        was accepted in this call."""
+        batch: list[Arrival] = []
+        now_ns = monotonic_ns()
+        raw, number, serial = self._raw, self._number, self._serial
+        while len(batch) < limit:
+            self._length.value = _ADDRESS_BYTES
+            fd = _accept4(self._fd, self._address_at, self._length_at, _FLAGS)
+            if fd < 0:
+                trouble = ctypes.get_errno()
+                if trouble in _PASSED_OVER:
+                    continue
+                if trouble in _EXHAUSTED and not batch:
+                    raise OSError(trouble, os.strerror(trouble))
+                break
+            family, port, ipv4 = _sockaddr_in.unpack_from(raw)
+            address = bytes(raw[8:24]) if family == _AF_INET6 else ipv4 + _IPV4_REST
+            serial = (serial + 1) & 0xFFFFFFFF
+            batch.append((fd, (now_ns, serial, (port[0] << 8) | port[1], number, family, address)))
+        self._serial = serial
+        return batch
+
+
+class AcceptingSource:
+    """A worker's end where nobody stands between the kernel and the worker: it accepts for itself.
+
+    When descriptors are exhausted nothing is lost: connections wait in the kernel until there is room.
+    """
+
+    def __init__(self, listener: socket.socket, events: int = select.EPOLLIN) -> None:
+        self.lost = 0
+        self.events = events
+        self._listener = listener
+        self._acceptor = Acceptor(listener, 0)
+
+    def fileno(self) -> int:
+        """The listener; readable while a connection waits."""
+        return self._listener.fileno()
+
+    def take(self) -> list[Arrival]:
+        """Connections that wait, up to a round's worth. Raises OSError when descriptors or memory are exhausted."""
+        return self._acceptor.take(_WORKER_ROUND)
+
+    def close(self) -> None:
+        """Stop listening here; whoever else holds the listener goes on."""
+        self._listener.close()

@@ -1,0 +1,64 @@
+# Files that are never served: what configures a server, and whatever else the settings name.
+#
+# Rule 1: by name, wherever it lies and whether it is in use or not: wsrv.toml and server.conf, in any case, and the
+#         copies that editors and people leave beside them.
+# Rule 2: by identity, whatever it is called: a file of the settings is looked up again each time a file is loaded, so
+#         it is known by a link, after it was replaced, and after it was moved.
+# Rule 3: a file is asked about when it is loaded, never when it is served from memory. A page that becomes such a file
+#         later, by a new name (ln, mv), gets another ctime with it and is loaded anew.
+# Rule 4: no state but the last identity of each file, written whole: safe to use from several threads.
+"""What the site keeps to itself."""
+
+import contextlib
+import errno
+import os
+import re
+from pathlib import Path
+
+from wsrv.engine.static.openat2 import open_anywhere
+
+# Trailing dots and spaces are dropped by FAT and its kin.
+_NAMES = re.compile(rb"#?(?:wsrv\.toml|server\.conf)(?:~|#|\.(?:bak|old|orig|save|swp|new))?[. ]*", re.IGNORECASE)
+
+# The look-up itself lacked something; what it would have found is not known.
+_UNKNOWN = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.EIO))
+
+
+def is_withheld(file_path: bytes) -> bool:
+    """Whether a file of this name is never served."""
+    return _NAMES.fullmatch(file_path[file_path.rfind(b"/") + 1 :]) is not None
+
+
+class Withheld:
+    """The files that the settings name, told by device and inode. Made in the process that serves."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self._paths = tuple(os.fsencode(path.absolute()) for path in paths)
+        self._last: dict[bytes, tuple[int, int]] = {}
+        for path in self._paths:
+            with contextlib.suppress(OSError):
+                self._look_up(path, nowait=False)
+
+    def holds(self, dev: int, ino: int, *, nowait: bool) -> bool:
+        """Whether the file of this identity is one of them.
+
+        Raises OSError when that cannot be told: BlockingIOError only with `nowait`, when a disk would have to be asked.
+        """
+        return any(self._look_up(path, nowait=nowait) == (dev, ino) for path in self._paths)
+
+    def _look_up(self, path: bytes, *, nowait: bool) -> tuple[int, int] | None:
+        try:
+            fd = open_anywhere(path, os.O_PATH, cached=nowait)
+        except OSError as error:
+            if error.errno in _UNKNOWN:
+                raise
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                return None
+            # This user may not look any more: it is where it was.
+            return self._last.get(path)
+        try:
+            seen = os.fstat(fd)
+        finally:
+            os.close(fd)
+        self._last[path] = found = (seen.st_dev, seen.st_ino)
+        return found

@@ -1,0 +1,115 @@
+# Connections as they come in: admitted, counted, given the beginning of their log lines.
+#
+# Rule 1: whatever was taken, or lost on the way, gives its permit back at once.
+# Rule 2: a worker holds no more connections than it has descriptors for, a reserve apart. The one above is answered
+#         503 and counted as refused; nothing of it is read, logged or counted as a request.
+# Rule 3: the kernel gives out the lowest free number. So a connection whose number lies in the reserve says that all
+#         below are taken, by whatever it may be: connections, files being sent, files the pool reads.
+"""A worker's intake of connections."""
+
+import resource
+from collections import deque
+from collections.abc import Callable
+
+from wsrv.engine.ipc.record import peer_text
+from wsrv.engine.ipc.transport import ConnectionSource
+from wsrv.engine.log.format import Format
+from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
+from wsrv.engine.shm.row import LOST, OPENED, REFUSED, Ledger
+from wsrv.engine.sync.primitive import Semaphore
+from wsrv.engine.worker.connection import Connection, Connections
+
+# Openings of log lines, by address; forgotten all at once.
+_MAX_OPENINGS = 10_000
+# Descriptors kept: for a whole message of the transport, for files, and for clients that are being refused. Of a small
+# limit, half.
+_RESERVED_FDS = 128
+# Clients that are being refused at the same time; then the first of them is let go, heard out or not.
+_MOST_TURNED_AWAY = 32
+
+
+class Arrivals:
+    """Takes connections from `source`; `queue` is where their permits go, None where nobody asked for any.
+
+    `refuse` answers a connection for which there is no room.
+    """
+
+    def __init__(
+        self,
+        source: ConnectionSource,
+        queue: Semaphore | None,
+        connections: Connections,
+        ledger: Ledger,
+        log_format: type[Format],
+        refuse: Callable[[Connection, int], None],
+    ) -> None:
+        self.source = source
+        self._queue = queue
+        self._connections = connections
+        self._ledger = ledger
+        self._format = log_format
+        self._refuse = refuse
+        self._openings: dict[tuple[int, bytes], bytes] = {}
+        self._lost = 0
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._reserve = limit - min(_RESERVED_FDS, limit // 2)
+        self._turned_away: deque[Connection] = deque()
+
+    def take(self, now_ns: int) -> list[Connection]:
+        """What has arrived, without waiting. Raises OSError when descriptors or memory are exhausted."""
+        source, queue = self.source, self._queue
+        arrivals = source.take()
+        if source.lost != self._lost:
+            self._lose(source.lost - self._lost)
+        if not arrivals:
+            return []
+        if queue is not None:
+            queue.release(len(arrivals))
+            self._waited(now_ns, [record[0] for _, record in arrivals])
+        counts = self._ledger.counts
+        counts[OPENED] += len(arrivals)
+        openings, reserve = self._openings, self._reserve
+        taken = []
+        for fd, record in arrivals:
+            peer = record[4:]
+            opening = openings.get(peer)
+            if opening is None:
+                opening = self._opening(peer)
+            conn = Connection(fd, opening, now_ns)
+            if fd < reserve:
+                taken.append(conn)
+            else:
+                self._turn_away(conn, now_ns)
+        return taken
+
+    def _turn_away(self, conn: Connection, now_ns: int) -> None:
+        self._ledger.counts[REFUSED] += 1
+        self._refuse(conn, now_ns)
+        self._turned_away.append(conn)
+        if len(self._turned_away) > _MOST_TURNED_AWAY:
+            self._connections.drop(self._turned_away.popleft())
+
+    def _lose(self, count: int) -> None:
+        """Connections that were sent and had no descriptor left for them here."""
+        self._lost += count
+        self._ledger.counts[LOST] += count
+        if self._queue is not None:
+            self._queue.release(count)
+
+    def _waited(self, now_ns: int, accepted_ns: list[int]) -> None:
+        """Count how long these were on their way. A message mostly holds what was accepted at one time."""
+        # The round began before, and what it takes may have been accepted since.
+        now_ns = max(now_ns, accepted_ns[-1])
+        histogram = self._ledger.wait_histogram
+        if accepted_ns[0] == accepted_ns[-1]:
+            histogram[bucket_of((now_ns - accepted_ns[0]) >> UNIT_SHIFT)] += len(accepted_ns)
+        else:
+            for accept_ns in accepted_ns:
+                histogram[bucket_of((now_ns - accept_ns) >> UNIT_SHIFT)] += 1
+        self._ledger.longest_wait(now_ns - accepted_ns[0])
+
+    def _opening(self, peer: tuple[int, bytes]) -> bytes:
+        if len(self._openings) >= _MAX_OPENINGS:
+            self._openings.clear()
+        opening = self._openings[peer] = self._format.opening(peer_text(*peer))
+        return opening

@@ -1,0 +1,114 @@
+# Paths of the server's own: `/_wsrv/` and what is below.
+#
+# Rule 1: shown only to an allowed client address that asks for an allowed host, and never through a proxy: a page on
+#         some web site could make a browser here ask for it (DNS rebinding), and a proxy hides who asks.
+# Rule 2: counted as internal, not logged, not cached.
+# Rule 3: what the server counts is the master's to say. The worker asks it over their line and goes on; the request
+#         waits for the answer, in the order of asking.
+"""Answering requests for the server's own pages."""
+
+import ipaddress
+import json
+import socket
+from collections import deque
+from collections.abc import Iterator
+
+from wsrv.engine.http.head import host_of
+from wsrv.engine.settings import StatusSettings
+from wsrv.engine.static.entity import Entity, of_bytes
+from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
+from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.prepared import Shelf
+from wsrv.engine.worker.request import Request
+from wsrv.engine.worker.status_page import render
+
+PREFIX = b"/_wsrv/"
+# What is asked of the master, and the longest answer.
+STATS = b"stats"
+MOST_BYTES = 128 * 1024
+
+_NO_STORE = ((b"Cache-Control", b"no-store"),)
+_PAGES = {PREFIX: b"text/html; charset=utf-8", PREFIX + b"stats.json": b"application/json"}
+_TELLTALES = (b"forwarded", b"x-forwarded-for", b"via")
+
+
+class Inside:
+    """Answers for paths below PREFIX. `line` leads to the master: a pair of SOCK_SEQPACKET, non-blocking."""
+
+    def __init__(
+        self,
+        settings: StatusSettings,
+        line: socket.socket,
+        connections: Connections,
+        delivery: Delivery,
+        shelf: Shelf,
+    ) -> None:
+        self._networks = [ipaddress.ip_network(network) for network in settings.allow]
+        self._hosts = frozenset(host.lower().encode() for host in settings.hosts)
+        self._line = line
+        self._connections = connections
+        self._delivery = delivery
+        self._shelf = shelf
+        self._waiting: deque[tuple[Connection, Request]] = deque()
+
+    def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Answer a request for a path below PREFIX, or have the answer told."""
+        if not self._may_see(conn, request):
+            self._delivery.internal(conn, request, self._shelf.error(403, now_ns))
+            return
+        if request.line.path not in _PAGES:
+            self._delivery.internal(conn, request, self._shelf.error(404, now_ns))
+            return
+        try:
+            self._line.send(STATS)
+        except OSError:
+            self._delivery.internal(conn, request, self._shelf.error(503, now_ns))
+            return
+        self._waiting.append((conn, request))
+        self._connections.want(conn, WAIT, NOTHING, now_ns)
+
+    def told(self) -> Iterator[tuple[Connection, Request, Entity]]:
+        """What the master has said, and to whom it is to be passed on."""
+        while True:
+            try:
+                text = self._line.recv(MOST_BYTES)
+            except BlockingIOError:
+                return
+            if not text:
+                return
+            conn, request = self._waiting.popleft()
+            kind = _PAGES[request.line.path]
+            body = text + b"\n" if kind == b"application/json" else render(json.loads(text))
+            yield conn, request, of_bytes(200, kind, body, _NO_STORE)
+
+    def resume(self, conn: Connection, request: Request, entity: Entity) -> None:
+        """Answer a request that waited."""
+        self._delivery.internal(conn, request, entity)
+
+    def _may_see(self, conn: Connection, request: Request) -> bool:
+        if any(request.fields.get(name) is not None for name in _TELLTALES):
+            return False
+        return self._is_own_host(host_of(request.line, request.fields)) and self._is_allowed(conn)
+
+    def _is_own_host(self, host: bytes) -> bool:
+        if host == b"localhost" or host in self._hosts:
+            return True
+        try:
+            return ipaddress.ip_address(host.decode("latin-1").strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    def _is_allowed(self, conn: Connection) -> bool:
+        with socket.socket(fileno=conn.fd) as borrowed:
+            try:
+                peer = borrowed.getpeername()
+            except OSError:
+                return False
+            finally:
+                borrowed.detach()
+        if not isinstance(peer, tuple):
+            # A Unix socket: whoever can open it was let in by the file system.
+            return True
+        address = ipaddress.ip_address(peer[0].partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any((mapped or address) in network for network in self._networks)

@@ -1,0 +1,86 @@
+# Workers accept on the listener that they inherited; nobody stands between the kernel and a worker.
+#
+# Rule 1: the master holds the listener and never accepts. There is no queue of ours: `--queue` bounds nothing here, the
+#   kernel's backlog does, and a worker admits by the number of its live connections.
+# Rule 2: EPOLLEXCLUSIVE wakes one worker or a few for a connection, not all (epoll_ctl(2)).
+"""Transport `inherit`."""
+
+import select
+import socket
+from collections.abc import Sequence
+from typing import ClassVar
+
+from wsrv.engine.ipc.accept import AcceptingSource
+from wsrv.engine.ipc.record import Arrival
+from wsrv.engine.ipc.transport import Channel, ConnectionSource, Transport
+from wsrv.plugins.hookspecs import hookimpl
+
+
+class ListenerChannel:
+    """A slot of a transport that does not dispatch: the listener that its worker accepts on."""
+
+    def __init__(self, listener: socket.socket, events: int, *, owned: bool) -> None:
+        """`owned` when the listener is this slot's alone, to be closed with it."""
+        self.lost = 0
+        self._listener = listener
+        self._events = events
+        self._owned = owned
+
+    def send(self, batch: Sequence[Arrival]) -> int:
+        """Nothing is ever sent."""
+        raise AssertionError("the master does not dispatch with this transport")
+
+    def depth(self) -> None:
+        """The kernel queues, and does not say."""
+        return
+
+    def reclaim(self) -> list[Arrival]:
+        """What waits in the kernel is taken by whichever worker accepts next."""
+        return []
+
+    def settle(self) -> list[Arrival]:
+        """Nothing is under way between master and worker."""
+        return []
+
+    def settle_fd(self) -> None:
+        """Nothing to wait for."""
+        return
+
+    def vacated(self) -> None:
+        """A worker leaves nothing behind in a listener."""
+
+    def kept_fds(self) -> list[int]:
+        """The listener."""
+        return [self._listener.fileno()]
+
+    def source(self) -> ConnectionSource:
+        """The worker's end, on the listener that it has inherited."""
+        return AcceptingSource(self._listener, self._events)
+
+    def close(self) -> None:
+        """Close the listener if it is this slot's own."""
+        if self._owned:
+            self._listener.close()
+
+
+class Inherit:
+    """Pre-fork servers of old: Apache's prefork, nginx without accept_mutex. EPOLLEXCLUSIVE: Linux 4.5."""
+
+    NAME: ClassVar[str] = "inherit"
+    DISPATCHES: ClassVar[bool] = False
+
+    @classmethod
+    def available(cls) -> str | None:
+        """None: every Linux that wsrv runs on has it."""
+        return None
+
+    @classmethod
+    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
+        """One channel a slot, all on `listener`, which stays the caller's."""
+        events = select.EPOLLIN | select.EPOLLEXCLUSIVE
+        return [ListenerChannel(listener, events, owned=False) for _ in range(slots)]
+
+
+@hookimpl
+def wsrv_register_transports() -> list[type[Transport]]:
+    return [Inherit]

@@ -1,0 +1,29 @@
+"""CONFIG.md says what the tables say."""
+
+from pathlib import Path
+
+from wsrv.cli.serverconf import SETTING_OF
+from wsrv.cli.table import SETTINGS
+
+PAGE = Path(__file__).resolve().parents[2] / "CONFIG.md"
+
+
+def documented() -> str:
+    """The table of CONFIG.md."""
+    rows = ["| key | default | flag | variable | meaning |", "|---|---|---|---|---|"]
+    for setting in SETTINGS:
+        flag = f"`{setting.flag}`" if setting.flag else ""
+        default = f"`{setting.default}`: {setting.auto}" if setting.auto else f"`{setting.default}`"
+        rows.append(f"| `{setting.key}` | {default} | {flag} | `{setting.variable}` | {setting.help} |")
+    return "\n".join(rows)
+
+
+def test_every_setting_is_documented_as_it_is() -> None:
+    page = PAGE.read_text()
+    assert documented() in page, f"CONFIG.md should have this table:\n{documented()}"
+
+
+def test_every_key_of_server_conf_is_documented() -> None:
+    page = PAGE.read_text()
+    for key, setting in SETTING_OF.items():
+        assert f"| `{key}` | `{setting}` |" in page

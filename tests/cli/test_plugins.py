@@ -1,0 +1,176 @@
+"""What the command line makes of plugins: their commands, the broken ones, the list."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import wsrv
+from tests.plugins.strangers import COMMAND, GOOD, install
+
+BROKEN = "raise ImportError('no luck')"
+LEFT_OUT = (
+    "wsrv: warning: plugin 'tester_bad' (tester-bad 1.0) is left out: ImportError: no luck; "
+    "disable it with WSRV_DISABLE_PLUGINS=tester_bad\n"
+)
+CLASH = (
+    "'{second}' offers command 'hello', which '{first}' offers already; disable one with WSRV_DISABLE_PLUGINS={second}"
+)
+
+
+def run(folder: Path, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    """`wsrv ARGS` with what is installed in `folder`."""
+    return wsrv(*args, env={"PYTHONPATH": str(folder), **env}, cwd=folder)
+
+
+def test_help_lists_the_commands_of_plugins_apart(tmp_path: Path) -> None:
+    install(tmp_path, "tester-hello", COMMAND)
+    said = run(tmp_path, "--help")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "\nCommands of plugins:\n  hello  Say hello.  [tester-hello 1.0]\n" in said.stdout
+
+
+def test_a_plugins_command_runs_and_has_help_of_its_own(tmp_path: Path) -> None:
+    install(tmp_path, "tester-hello", COMMAND)
+    assert run(tmp_path, "hello").stdout == "hello\n"
+    assert run(tmp_path, "hello", "--help").stdout.startswith("Usage: wsrv hello ")
+    wrong = run(tmp_path, "hello", "--loud")
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (2, "wsrv: try: wsrv hello --help")
+
+
+def test_a_misspelt_name_is_compared_with_the_commands_of_plugins_too(tmp_path: Path) -> None:
+    install(tmp_path, "tester-hello", COMMAND)
+    said = run(tmp_path, "hallo")
+    assert (said.returncode, said.stderr.splitlines()[0]) == (
+        2,
+        "wsrv: no command is called hallo; did you mean hello?",
+    )
+
+
+def test_help_works_beside_a_broken_plugin_and_names_it_in_one_line(tmp_path: Path) -> None:
+    install(tmp_path, "tester-bad", BROKEN)
+    install(tmp_path, "tester-hello", COMMAND)
+    said = run(tmp_path, "--help")
+    assert (said.returncode, said.stderr) == (0, LEFT_OUT)
+    assert "hello" in said.stdout
+
+
+def test_a_hook_that_fails_half_way_leaves_no_command_behind(tmp_path: Path) -> None:
+    install(tmp_path, "tester-half", COMMAND + "    raise OSError('no luck')\n")
+    said = run(tmp_path, "--help")
+    assert said.returncode == 0
+    assert "plugin 'tester_half' (tester-half 1.0) is left out: OSError: no luck; " in said.stderr
+    assert "hello" not in said.stdout
+
+
+@pytest.mark.parametrize("args", [["stats", "--name", "nobody"], ["completion", "bash"], ["serve", "--help"]])
+def test_a_command_that_needs_no_plugin_imports_none(tmp_path: Path, args: list[str]) -> None:
+    install(tmp_path, "tester-bad", "print('imported'); raise ImportError")
+    said = run(tmp_path, *args)
+    assert "tester" not in said.stderr
+    assert "imported" not in said.stdout
+
+
+def test_serve_warns_of_a_broken_plugin_and_misses_what_it_may_offer(tmp_path: Path) -> None:
+    install(tmp_path, "tester-bad", BROKEN)
+    error = "'tester_bad' (tester-bad 1.0) may offer it and was left out: see wsrv plugins\n"
+    said = run(tmp_path, "serve", "--cache-policy", "mine")
+    assert said.returncode == 2
+    assert said.stderr.startswith(LEFT_OUT + "wsrv: --cache-policy: no cache policy 'mine'; there are: ")
+    assert said.stderr.endswith(error)
+    quiet = run(tmp_path, "serve", "--cache-policy", "mine", "--quiet")
+    assert quiet.stderr.count("\n") == 1
+    assert quiet.stderr.endswith(error)
+
+
+def test_two_parts_of_one_name_start_no_server(tmp_path: Path) -> None:
+    install(tmp_path, "tester-good", GOOD)
+    install(tmp_path, "tester-well", GOOD)
+    for args in (["serve"], ["plugins"]):
+        said = run(tmp_path, *args)
+        assert said.returncode == 2
+        assert " offers cache policy 'good', which " in said.stderr
+        assert "disable one with WSRV_DISABLE_PLUGINS=" in said.stderr
+    assert run(tmp_path, "plugins", WSRV_DISABLE_PLUGINS="tester_well").returncode == 0
+
+
+def test_a_command_that_two_offer_is_nobodys_and_using_it_names_both(tmp_path: Path) -> None:
+    install(tmp_path, "tester-hello", COMMAND)
+    install(tmp_path, "tester-hey", COMMAND)
+    names = ("tester_hello", "tester_hey")
+    clashes = [CLASH.format(first=first, second=second) for first, second in (names, names[::-1])]
+    used, listed, helped = run(tmp_path, "hello"), run(tmp_path, "plugins"), run(tmp_path, "--help")
+    assert used.returncode == listed.returncode == 2
+    assert used.stderr.splitlines()[-1] in [f"wsrv: {clash}" for clash in clashes]
+    assert listed.stderr in [f"wsrv: {clash}\n" for clash in clashes]
+    assert helped.stderr in [f"wsrv: warning: {clash}\n" for clash in clashes]
+    assert (helped.returncode, "hello" in helped.stdout) == (0, False)
+    assert run(tmp_path, "hello", WSRV_DISABLE_PLUGINS="tester_hey").stdout == "hello\n"
+
+
+def test_a_command_of_ours_is_never_a_plugins(tmp_path: Path) -> None:
+    install(tmp_path, "tester-stats", COMMAND.replace("hello():", "stats():"))
+    assert run(tmp_path, "stats", "--help").stdout.startswith("Usage: wsrv stats ")
+    assert run(tmp_path, "stats", "--help").stderr == ""
+    helped = run(tmp_path, "--help")
+    assert "'tester_stats' offers command 'stats', which 'wsrv' offers already; " in helped.stderr
+    assert "Commands of plugins" not in helped.stdout
+
+
+def test_a_fault_of_a_plugins_command_is_told_as_the_plugins(tmp_path: Path) -> None:
+    install(tmp_path, "tester-hello", COMMAND.replace('click.echo("hello")', "1 / 0"))
+    said = run(tmp_path, "hello")
+    assert said.returncode == 70
+    assert "ZeroDivisionError" in said.stderr
+    assert said.stderr.splitlines()[-1] == (
+        "wsrv: this is a fault of plugin 'tester_hello' (tester-hello 1.0); "
+        "please report it to its authors with the lines above"
+    )
+
+
+@pytest.mark.parametrize(("words", "wanted"), [(["he"], "hello"), (["serve", "--cache-policy", "g"], "good")])
+def test_completion_knows_what_plugins_bring_and_is_silent_about_the_broken(
+    tmp_path: Path, words: list[str], wanted: str
+) -> None:
+    install(tmp_path, "tester-hello", COMMAND)
+    install(tmp_path, "tester-good", GOOD)
+    install(tmp_path, "tester-bad", BROKEN)
+    env = {"_WSRV_COMPLETE": "bash_complete", "COMP_WORDS": " ".join(["wsrv", *words]), "COMP_CWORD": str(len(words))}
+    said = run(tmp_path, **env)
+    assert (said.stdout, said.stderr) == (f"plain,{wanted}\n", "")
+
+
+def test_the_list_names_what_there_is_and_why_the_rest_is_not(tmp_path: Path) -> None:
+    install(tmp_path, "tester-good", GOOD)
+    install(tmp_path, "tester-bad", BROKEN)
+    install(tmp_path, "tester-off", GOOD)
+    variables = {"WSRV_DISABLE_PLUGINS": "tester-off,builtin.flock,nobody"}
+    said = run(tmp_path, "plugins", **variables)
+    assert said.returncode == 0
+    assert said.stderr == ("wsrv: warning: WSRV_DISABLE_PLUGINS: no plugin is called 'nobody'; see wsrv plugins\n")
+    lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
+    assert lines[0] == "name kind origin available offers"
+    assert "socketpair transport builtin yes master dispatches" in lines
+    assert "good cache policy tester-good 1.0 yes" in lines
+    at = lines.index("tester_bad plugin tester-bad 1.0 no")
+    assert lines[at + 1].startswith("ImportError: no luck; disable it with")
+    at = lines.index("tester_off plugin tester-off 1.0 no")
+    assert lines[at + 1].startswith("disabled by WSRV_DISABLE_PLUGINS")
+    assert "builtin.flock plugin builtin no" in lines
+    rows = json.loads(run(tmp_path, "plugins", "--json", **variables).stdout)["plugins"]
+    (bad,) = [row for row in rows if row["name"] == "tester_bad"]
+    assert bad["available"] is False
+    assert bad["reason"].startswith("ImportError: no luck; ")
+    assert bad["origin"] == "tester-bad 1.0"
+
+
+def test_a_part_that_cannot_work_here_is_listed_with_its_reason(tmp_path: Path) -> None:
+    lame = '    @classmethod\n    def available(cls, settings): return "it is too cold here; heat the room"\n'
+    install(tmp_path, "tester-good", GOOD.replace("@hookimpl", lame + "@hookimpl"))
+    lines = run(tmp_path, "plugins").stdout.splitlines()
+    (at,) = [number for number, line in enumerate(lines) if line.startswith("good ")]
+    assert lines[at].split()[-1] == "no"
+    assert lines[at + 1] == "    it is too cold here; heat the room"
+    said = run(tmp_path, "serve", "--cache-policy", "good")
+    assert (said.returncode, said.stderr) == (5, "wsrv: good: it is too cold here; heat the room\n")

@@ -1,0 +1,213 @@
+# Plugins of other distributions as they come: most of these are broken, each in its way.
+"""What does not fit is left out, named and explained; everything else goes on."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.strangers import GOOD, install
+from wsrv.engine.version import VERSION
+from wsrv.plugins import entrypoints
+from wsrv.plugins.outside import Duplicate, LeftOut
+from wsrv.plugins.registry import Registry, UnknownPart, load
+
+HOOK = "from wsrv.plugins.hookspecs import hookimpl\nWSRV_API = 1\n@hookimpl\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An importable folder; what was imported from it is forgotten at the end."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def only_left_out(registry: Registry) -> LeftOut:
+    """The one plugin that was left out, while the built-ins are there."""
+    (missing,) = registry.outsiders.left_out
+    assert "lru" in registry.policies
+    assert "socketpair" in registry.transports
+    return missing
+
+
+def test_a_plugin_that_fits_is_there_with_its_distribution(folder: Path) -> None:
+    plugin = install(folder, "tester-good", GOOD)
+    registry = load()
+    assert registry.choose("policy", "good").__name__ == "Good"
+    assert registry.origin("policy", "good") == plugin
+    assert registry.outsiders.origins[plugin].release == "tester-good 1.0"
+    assert registry.warnings() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "entry", "why"),
+    [
+        (None, "{module}", "ModuleNotFoundError: No module named 'tester_bad'"),
+        ("import nowhere_to_be_found", "{module}", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
+        ("raise ValueError('two\\nlines \\x1b[31m')", "{module}", "ValueError: two lines ?[31m"),
+        ("raise ValueError('x' * 1000)", "{module}", f"ValueError: {'x' * 199}…"),
+        ("raise RuntimeError", "{module}", "RuntimeError"),
+        ("import sys; sys.exit(3)", "{module}", "SystemExit: 3"),
+        ("def f(:", "{module}", "SyntaxError: invalid syntax (tester_bad.py, line 1)"),
+        ("", "{module}:plugin", "AttributeError: module 'tester_bad' has no attribute 'plugin'"),
+        ("WSRV_API = 1", "{module}", "it offers nothing: it has no function with @hookimpl"),
+        (
+            "WSRV_API = 1",
+            "{module}:WSRV_API",
+            f"it has no WSRV_API to say for which plugin API it is written; {VERSION}",
+        ),
+        (
+            HOOK + "def wsrv_register_policy(): return []",
+            "{module}",
+            "there is no hook wsrv_register_policy; did you mean wsrv_register_policies?",
+        ),
+        (HOOK + "def wsrv_register_policies(): return 1 / 0", "{module}", "ZeroDivisionError: division by zero"),
+        (HOOK + "def wsrv_register_policies(): raise SystemExit", "{module}", "SystemExit"),
+        (
+            HOOK + "def wsrv_register_policies(): pass",
+            "{module}",
+            "wsrv_register_policies() returned None, not a list of classes",
+        ),
+        (
+            HOOK + "def wsrv_register_policies(): return [7]",
+            "{module}",
+            "cache policy 7: an object, not a class",
+        ),
+    ],
+)
+def test_a_broken_plugin_is_left_out_with_the_reason(folder: Path, code: str | None, entry: str, why: str) -> None:
+    plugin = install(folder, "tester-bad", code, entry)
+    registry = load()
+    missing = only_left_out(registry)
+    assert missing.why == why.replace(f"written; {VERSION}", f"written; wsrv {VERSION} has 1")
+    (warning,) = registry.warnings()
+    assert warning.startswith(f"plugin '{plugin}' (tester-bad 1.0) is left out: {missing.why}; ")
+    assert warning.endswith("disable it with WSRV_DISABLE_PLUGINS=tester_bad")
+    assert warning.isprintable()
+
+
+def test_arguments_that_the_hook_does_not_have_are_named(folder: Path) -> None:
+    install(folder, "tester-bad", HOOK + "def wsrv_register_policies(shelf): return []")
+    assert "'shelf'" in only_left_out(load()).why
+
+
+@pytest.mark.parametrize(("declared", "newer"), [("0", "tester-old"), ("2", "wsrv")])
+def test_another_version_of_the_hooks_is_refused_with_the_remedy(folder: Path, declared: str, newer: str) -> None:
+    install(folder, "tester-old", GOOD.replace("WSRV_API = 1", f"WSRV_API = {declared}"))
+    missing = only_left_out(load())
+    assert missing.why == f"it is written for plugin API {declared}, wsrv {VERSION} has 1"
+    assert missing.remedy == f"install a newer {newer}, or disable it with WSRV_DISABLE_PLUGINS=tester_old"
+
+
+@pytest.mark.parametrize("declared", ["'1'", "True", "1.0"])
+def test_a_version_that_is_no_number_is_refused(folder: Path, declared: str) -> None:
+    install(folder, "tester-old", GOOD.replace("WSRV_API = 1", f"WSRV_API = {declared}"))
+    assert only_left_out(load()).why.startswith(f"it sets WSRV_API to {declared} to say ")
+
+
+def test_of_a_plugin_with_one_unfit_class_nothing_is_taken_in(folder: Path) -> None:
+    install(folder, "tester-half", GOOD.replace("[Good]", "[Good, type('Bad', (), {'NAME': 'bad'})]"))
+    registry = load()
+    missing = only_left_out(registry)
+    assert "good" not in registry.policies
+    assert missing.offers == {("policy", "good"), ("policy", "bad")}
+    assert missing.why.startswith("cache policy tester_half.Bad: no docstring; ")
+    assert "no classmethod available(settings)" in missing.why
+
+
+def test_choosing_what_a_broken_plugin_offers_says_so(folder: Path) -> None:
+    install(folder, "tester-half", GOOD.replace("[Good]", "[Good, type('Bad', (), {'NAME': 'bad'})]"))
+    install(folder, "tester-lost", "raise ImportError")
+    registry = load()
+    with pytest.raises(UnknownPart, match=r"; 'tester_half' \(tester-half 1.0\) offers it and was left out"):
+        registry.choose("policy", "good")
+    with pytest.raises(UnknownPart, match=r"; 'tester_lost' \(tester-lost 1.0\) may offer it and was left out"):
+        registry.choose("policy", "other")
+    assert registry.choose("policy", "lru")
+
+
+def test_a_disabled_plugin_is_not_imported_whether_named_by_itself_or_by_its_distribution(folder: Path) -> None:
+    install(folder, "tester-off", "raise AssertionError('imported')")
+    for name in ("tester_off", "tester-off", "Tester.Off"):
+        registry = load([name])
+        assert only_left_out(registry).is_disabled
+        assert registry.warnings() == []
+
+
+def test_a_name_that_disables_nothing_is_told() -> None:
+    (warning,) = load(["bulitin.lru"]).warnings()
+    assert warning.startswith("WSRV_DISABLE_PLUGINS: no plugin is called 'bulitin.lru'")
+
+
+def test_a_part_that_is_offered_already_names_both_and_the_remedy(folder: Path) -> None:
+    install(folder, "tester-lru", GOOD.replace('"good"', '"lru"'))
+    with pytest.raises(Duplicate) as duplicate:
+        load()
+    assert str(duplicate.value) == (
+        "'tester_lru' offers cache policy 'lru', which 'builtin.lru' offers already; "
+        "disable one with WSRV_DISABLE_PLUGINS=tester_lru"
+    )
+    assert load(["tester_lru"]).origin("policy", "lru") == "builtin.lru"
+    assert load(["builtin.lru"]).origin("policy", "lru") == "tester_lru"
+
+
+def test_two_plugins_of_one_name_name_both_distributions_and_the_remedy(folder: Path) -> None:
+    install(folder, "tester-a", GOOD)
+    install(folder, "tester-b", GOOD)
+    (folder / "tester_b-1.0.dist-info" / "entry_points.txt").write_text("[wsrv]\ntester_a = tester_b\n")
+    (missing,) = load().outsiders.left_out
+    other, this = sorted(("tester-a", "tester-b"), key=lambda name: name == missing.origin.distribution)
+    assert missing.why == f"a plugin of {other} 1.0 is called 'tester_a' too"
+    assert missing.remedy == f"disable one with WSRV_DISABLE_PLUGINS={this}"
+    assert load([this]).warnings() == []
+
+
+def test_a_plugin_that_calls_itself_like_a_built_in_is_left_out(folder: Path) -> None:
+    install(folder, "tester-a", GOOD)
+    (folder / "tester_a-1.0.dist-info" / "entry_points.txt").write_text("[wsrv]\nbuiltin.lru = tester_a\n")
+    assert only_left_out(load()).why == "a plugin of wsrv itself is called 'builtin.lru' too"
+
+
+def test_a_list_of_entry_points_that_cannot_be_read_is_named(folder: Path) -> None:
+    install(folder, "tester-torn", GOOD)
+    (folder / "tester_torn-1.0.dist-info" / "entry_points.txt").write_text("[wsrv]\nno entry\n")
+    missing = only_left_out(load())
+    assert missing.origin.distribution == "tester-torn"
+    assert missing.why.startswith("its entry_points.txt cannot be read (")
+
+
+def test_what_other_distributions_have_broken_is_passed_over(folder: Path) -> None:
+    install(folder, "tester-torn", None)
+    (folder / "tester_torn-1.0.dist-info" / "entry_points.txt").write_text("[other]\nno entry\n")
+    install(folder, "tester-bytes", None)
+    (folder / "tester_bytes-1.0.dist-info" / "entry_points.txt").write_bytes(b"[other]\n\xff\n")
+    assert list(entrypoints.found()) == []
+    assert load().warnings() == []
+
+
+def test_a_distribution_without_metadata_is_still_named(folder: Path) -> None:
+    install(folder, "tester-bare", "raise ImportError")
+    (folder / "tester_bare-1.0.dist-info" / "METADATA").unlink()
+    assert only_left_out(load()).origin.plugin == "tester_bare"
+
+
+def test_of_two_versions_on_the_path_the_first_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(folder, "tester-good", GOOD)
+    before = folder / "before"
+    before.mkdir()
+    monkeypatch.syspath_prepend(str(before))
+    install(before, "tester-good", GOOD, version="2.0")
+    assert load().outsiders.origins["tester_good"].version == "2.0"
+    (before / "tester_good-2.0.dist-info" / "entry_points.txt").unlink()
+    assert "good" not in load().policies
+
+
+def test_an_available_that_raises_is_an_obstacle_with_a_name(folder: Path) -> None:
+    broken = "    @classmethod\n    def available(cls, settings): raise KeyError('x')\n"
+    install(folder, "tester-moody", GOOD.replace("@hookimpl", broken + "@hookimpl"))
+    obstacle = load().obstacle("policy", "good", None)
+    assert obstacle == "good: available() of 'tester_moody' (tester-moody 1.0) raised KeyError: 'x'"

@@ -1,0 +1,49 @@
+# Workbenches, and what every test here has to leave behind: no descriptor.
+"""Fixtures for engine/worker."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.static.conftest import open_descriptors
+from tests.worker.workbench import Workbench
+
+MakeBench = Callable[..., Workbench]
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_left() -> Iterator[None]:
+    before = open_descriptors()
+    yield
+    assert open_descriptors() == before
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder to serve, with one small page."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(b"alpha")
+    return folder
+
+
+@pytest.fixture
+def make_bench(root: Path, _no_descriptor_left: None) -> Iterator[MakeBench]:
+    """Makes workbenches over `root` and clears them away."""
+    made: list[Workbench] = []
+
+    def make(**settings: object) -> Workbench:
+        bench = Workbench(root, **settings)  # type: ignore[arg-type]  # what Workbench takes, by name
+        made.append(bench)
+        return bench
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> Workbench:
+    """A workbench over `root`."""
+    return make_bench()

@@ -1,0 +1,228 @@
+# The inside of a worker without its loop: a test says what time it is, who has sent something, and looks at what
+# came out.
+"""A worker taken apart, and clients at the other end of its connections."""
+
+import os
+import select
+import socket
+from pathlib import Path
+from time import monotonic_ns
+
+from tests.static.conftest import later
+from tests.worker.guards import guards, send_home
+from wsrv.engine.log.format import Combined
+from wsrv.engine.settings import CacheSettings, HttpSettings, SiteSettings, StatusSettings
+from wsrv.engine.shm.mapping import Mapping
+from wsrv.engine.shm.row import OPENED, STATUS_INDEX, Ledger
+from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.site import Site
+from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.engine.worker.answering import Answering
+from wsrv.engine.worker.clock import SECOND_NS, Clock
+from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections
+from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.hot import HotPath
+from wsrv.engine.worker.inside import Inside
+from wsrv.engine.worker.intake import Intake
+from wsrv.engine.worker.pool import FilePool
+from wsrv.engine.worker.prepared import Shelf
+from wsrv.plugins.policies.lru import Lru
+
+TIMEOUT_SECONDS = 30.0
+BOUND_SECONDS = 20.0
+_READ_BYTES = 1 << 20
+
+
+def statuses(answers: bytes) -> list[int]:
+    """The statuses of answers in a row."""
+    return [int(piece[:3]) for piece in answers.split(b"HTTP/1.1 ")[1:]]
+
+
+class Client:
+    """The far end of a connection. What it wants is sent at once and read without waiting."""
+
+    def __init__(self, ours: socket.socket, conn: Connection) -> None:
+        self.socket = ours
+        self.conn = conn
+
+    def send(self, text: bytes) -> "Client":
+        """Send all of `text`; itself, for a call in a row."""
+        self.socket.sendall(text)
+        return self
+
+    def received(self) -> bytes:
+        """All that has come, without waiting. Raises ConnectionResetError."""
+        parts = []
+        while True:
+            try:
+                part = self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                break
+            if not part:
+                break
+            parts.append(part)
+        return b"".join(parts)
+
+    def is_over(self) -> bool:
+        """Whether the server sends no more, now that everything was received."""
+        try:
+            return not self.socket.recv(1, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class Workbench:
+    """Everything of a worker that serves `root`, but its loop. `now_ns` is what a round would read off the clock."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        cache: CacheSettings | None = None,
+        http: HttpSettings | None = None,
+        threads: int = 1,
+        places: int = 4,
+    ) -> None:
+        cache = cache or CacheSettings()
+        http = http or HttpSettings(timeout_seconds=TIMEOUT_SECONDS)
+        site = SiteSettings(root=root, pages=root / "no-pages")
+        self.now_ns = monotonic_ns()
+        self.mapping = Mapping(0, CELL_BYTES, 1)
+        self.row = self.mapping.rows[0]
+        self.ledger = Ledger(self.row, self.mapping.asleep, self.mapping.bell)
+        self.clock = Clock(Combined)
+        self.site = Site(site, cache, clock=later)
+        self.pages = ErrorPages(self.site, site, cache, clock=later)
+        self.policy = Lru(cache.capacity_bytes)
+        self.shelf = Shelf(cache, self.policy, self.site, self.pages, self.clock, Combined)
+        self.connections = Connections(self.ledger, int(http.timeout_seconds * SECOND_NS))
+        self.locks = guards(places)
+        self.pool = FilePool(self.site, threads, self.locks)
+        self.connections.epoll.register(self.pool.fileno(), select.EPOLLIN)
+        self.delivery = Delivery(self.connections, self.clock, self.ledger, Combined)
+        self.line, self._line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.line.setblocking(False)
+        inside = Inside(StatusSettings(), self.line, self.connections, self.delivery, self.shelf)
+        answering = Answering(self.connections, self.delivery, self.shelf, self.site, self.pool, inside, self.ledger)
+        self.intake = Intake(http, self.connections, self.delivery, self.shelf, answering, inside)
+        self.hot = HotPath(self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall)
+        self._clients: list[Client] = []
+        self.advance(0)
+
+    # Clients.
+
+    def client(self, near: socket.socket | None = None, far: socket.socket | None = None) -> Client:
+        """A client that has connected: over a pair of Unix sockets, or over the two ends of another kind."""
+        if near is None or far is None:
+            near, far = socket.socketpair()
+        near.setblocking(False)
+        self.ledger.counts[OPENED] += 1
+        client = Client(far, Connection(near.detach(), b"127.0.0.1 - - [", self.now_ns))
+        self._clients.append(client)
+        return client
+
+    def tcp_client(self) -> Client:
+        """A client that has connected over TCP."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            far = socket.create_connection(listener.getsockname())
+            near, _ = listener.accept()
+        return self.client(near, far)
+
+    def ask(self, client: Client, text: bytes) -> bytes:
+        """What `client` has received one round after it sent `text`."""
+        client.send(text)
+        self.arrive(client)
+        return client.received()
+
+    def answers(self, client: Client, text: bytes) -> bytes:
+        """All that `client` receives when it sends `text`, the pool's part included."""
+        client.send(text)
+        self.arrive(client)
+        return self.hear_all(client)
+
+    def warm(self, request: bytes) -> bytes:
+        """Let the hot path know the answer to `request` from now on; that answer."""
+        client = self.client()
+        answer = self.ask(client, request)
+        client.close()
+        self.arrive(client)
+        return answer
+
+    # Rounds.
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_ns += int(seconds * SECOND_NS)
+        self.clock.turn(self.now_ns)
+
+    def arrive(self, *clients: Client) -> None:
+        """A round of the hot path for the connections of `clients` that still stand."""
+        batch = [client.conn for client in clients if client.conn.state == IDLE]
+        self.hot.turn(batch, self.now_ns)
+
+    def hear(self, wait_seconds: float = 0.0) -> int:
+        """A round for whatever epoll says, as the loop makes it; how many events there were."""
+        events = self.connections.epoll.poll(wait_seconds)
+        for fd, flags in events:
+            conn = self.connections.table.get(fd)
+            if fd == self.pool.fileno():
+                for done in self.pool.take():
+                    self.intake.finished(done, self.now_ns)
+            elif conn is None:
+                continue
+            elif conn.state == IDLE:
+                self.hot.turn([conn], self.now_ns)
+            elif flags & select.EPOLLOUT:
+                self.intake.writable(conn, self.now_ns)
+            elif conn.state in (WAIT, WRITE):
+                self.delivery.abandon(conn)
+            else:
+                self.intake.readable(conn, self.now_ns)
+        return len(events)
+
+    def hear_all(self, *clients: Client) -> bytes:
+        """Rounds until nobody waits for the pool and epoll is silent; what `clients` have received meanwhile."""
+        got = b"".join(client.received() for client in clients)
+        while True:
+            waits = any(client.conn.state == WAIT for client in self._clients)
+            heard = self.hear(BOUND_SECONDS if waits else 0.0)
+            got += b"".join(client.received() for client in clients)
+            if not heard:
+                assert not waits, "the pool says nothing"
+                return got
+
+    def look_at_deadlines(self) -> None:
+        """The part of a tick that ends what took too long."""
+        for conn in self.connections.overdue(self.now_ns):
+            self.intake.overdue(conn, self.now_ns)
+
+    # What came of it.
+
+    def log(self) -> list[str]:
+        """The lines that are visible to the log writer."""
+        return self.row.text(0, self.row.covered()).decode().splitlines()
+
+    def responses(self) -> dict[int, int]:
+        """The answers by status that are visible to everybody."""
+        counts = self.row.counters()
+        return {status: counts[at] for status, at in STATUS_INDEX.items() if counts[at]}
+
+    def count(self, number: int) -> int:
+        """One count, as it will be published at the end of a round."""
+        return self.ledger.counts[number]
+
+    def close(self) -> None:
+        send_home(self.locks)
+        for client in self._clients:
+            client.close()
+            self.connections.drop(client.conn)
+        self.connections.epoll.close()
+        self.line.close()
+        self._line_end.close()
+        os.close(self.pool.fileno())
+        self.pages.close()
+        self.site.close()
+        self.mapping.close()
