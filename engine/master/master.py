@@ -16,7 +16,6 @@
 import contextlib
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -24,28 +23,23 @@ from array import array
 from time import monotonic_ns
 from typing import Any
 
-from wsrv.engine.log.destination import Destination, open_destination
-from wsrv.engine.master.control import ControlServer, Handler
-from wsrv.engine.master.control import listen as listen_control
+from wsrv.engine.master.control import Handler
 from wsrv.engine.master.dispatch import Dispatcher
 from wsrv.engine.master.listen import open_listener, reach_addresses, url
 from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.master.outfit import catch_signals, claim, make_slots, open_control, open_log, raise_descriptor_limit
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.refusal import Refuser
 from wsrv.engine.master.report import document
-from wsrv.engine.master.runtime import RuntimeFolder
 from wsrv.engine.master.slot import NEEDS as SLOT_NEEDS
-from wsrv.engine.master.slot import Slot
 from wsrv.engine.master.statfile import StatFile
-from wsrv.engine.master.supervise import CELLS_PER_SLOT, Nursery, rows_for
+from wsrv.engine.master.supervise import Nursery
 from wsrv.engine.settings import Settings
-from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
-from wsrv.engine.sync.counting import TALLY_WORDS, CountedSemaphore, Tally
+from wsrv.engine.sync.counting import TALLY_WORDS
 from wsrv.engine.sync.need import obstacle
-from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
 
 __all__ = ["Master", "Parts", "serve"]
@@ -80,20 +74,20 @@ class Master:
         self._is_init = os.getpid() == 1
         if (reason := obstacle(parts.primitive, (*SLOT_NEEDS, *POOL_NEEDS))) is not None:
             raise CannotStart(reason)
-        _raise_descriptor_limit()
-        log = self._open_log(undo)
+        raise_descriptor_limit()
+        log = open_log(settings.log, voice, undo)
         self._listener = undo.enter_context(open_listener(settings.listen, voice))
         self._url = url(self._listener)
         name = settings.runtime.name or str(self._listener.getsockname()[1])
         self._name = name
-        self._folder = self._claim(name, undo)
-        self._signals = self._catch_signals(undo)
+        self._folder = claim(settings.runtime, name, voice, undo)
+        self._signals = catch_signals(self._is_init, undo)
         self._epoll = undo.enter_context(select.epoll())
         self._commands: dict[str, Handler] = {"stats": self._stats}
-        self._control = self._open_control(undo)
+        self._control = open_control(self._folder, self._commands, self._epoll, voice, undo)
         # What the master itself does with the queues of all slots: it alone admits.
         self._queue_use = array("Q", [0] * TALLY_WORDS)
-        self._slots, mapping = self._make_slots(undo)
+        self._slots, mapping = make_slots(settings.process, parts, self._listener, self._queue_use, undo)
         self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice)
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
@@ -107,79 +101,12 @@ class Master:
         self._drain_until_ns = 0
         self._killed = False
 
-    # What it takes to begin.
-
-    def _open_log(self, undo: contextlib.ExitStack) -> Destination:
-        try:
-            log = open_destination(self._settings.log, self._voice.warn)
-        except OSError as e:
-            raise CannotStart(f"cannot write the access log {self._settings.log.path}: {e.strerror}") from e
-        undo.callback(log.close)
-        return log
-
     def _open_stat_file(self) -> StatFile | None:
         if self._settings.status.file is None:
             return None
         stat_file = StatFile(self._settings.status.file, self._voice.warn)
         stat_file.begin(self._stats())
         return stat_file
-
-    def _claim(self, name: str, undo: contextlib.ExitStack) -> RuntimeFolder | None:
-        try:
-            folder = RuntimeFolder.claim(self._settings.runtime.directory, name)
-        except OSError as e:
-            self._voice.warn(
-                f"no control socket: cannot write in {self._settings.runtime.directory} ({e.strerror}); "
-                "`wsrv stats` will not find this server (--runtime-dir names another place)"
-            )
-            return None
-        undo.callback(folder.close)
-        return folder
-
-    def _catch_signals(self, undo: contextlib.ExitStack) -> socket.socket:
-        """Signals become bytes in a socket of the loop: a handler's flag alone would be seen late (PEP 475)."""
-        ours, theirs = socket.socketpair()
-        for end in (ours, theirs):
-            end.setblocking(False)
-            undo.enter_context(end)
-        undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False))
-        # Whoever ignores SIGCHLD, as some parents leave it to us, is not told how a child ended.
-        undo.callback(signal.signal, signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL))
-        caught = [signal.SIGINT, signal.SIGTERM]
-        # Under nohup(1) the end of the terminal is not meant for us.
-        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-            caught.append(signal.SIGHUP)
-        if self._is_init:
-            caught.append(signal.SIGCHLD)
-        for number in caught:
-            undo.callback(signal.signal, number, signal.signal(number, lambda *_: None))
-        return ours
-
-    def _open_control(self, undo: contextlib.ExitStack) -> ControlServer | None:
-        if self._folder is None:
-            return None
-        try:
-            listener = listen_control(self._folder)
-        except OSError as e:
-            self._voice.warn(f"no control socket in {self._folder.path} ({e.strerror})")
-            return None
-        control = ControlServer(listener, self._commands)
-        control.register(self._epoll)
-        undo.callback(control.close)
-        return control
-
-    def _make_slots(self, undo: contextlib.ExitStack) -> tuple[list[Slot], Mapping]:
-        process = self._settings.process
-        mapping = Mapping(CELLS_PER_SLOT * process.workers, CELL_BYTES, rows_for(process.workers))
-        undo.callback(mapping.close)
-        slots = []
-        tally = Tally(self._queue_use, 0)
-        for number, channel in enumerate(self._parts.transport.open(self._listener, process.workers, process.queue)):
-            undo.callback(channel.close)
-            queue = self._parts.primitive.semaphore("queue", mapping.cell(CELLS_PER_SLOT * number), process.queue)
-            undo.callback(queue.close)
-            slots.append(Slot(number, channel, CountedSemaphore(queue, tally), process.queue))
-        return slots, mapping
 
     # The loop.
 
@@ -363,10 +290,3 @@ class Master:
             refused=self._refuser.reasons,
             guards={"queue": self._queue_use},
         )
-
-
-def _raise_descriptor_limit() -> None:
-    """Use all the descriptors that the system allows: a server has one a connection."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

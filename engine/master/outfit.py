@@ -1,0 +1,114 @@
+# What the master takes from the system before it can begin. What is taken, `undo` gives back.
+"""Opening the log, claiming the name, catching signals, making slots."""
+
+import contextlib
+import resource
+import select
+import signal
+import socket
+from array import array
+from collections.abc import Mapping as Commands
+
+from wsrv.engine.log.destination import Destination, open_destination
+from wsrv.engine.master.control import ControlServer, Handler, listen
+from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.master.parts import Parts
+from wsrv.engine.master.runtime import RuntimeFolder
+from wsrv.engine.master.slot import Slot
+from wsrv.engine.master.supervise import CELLS_PER_SLOT, rows_for
+from wsrv.engine.settings import LogSettings, ProcessSettings, RuntimeSettings
+from wsrv.engine.shm.mapping import Mapping
+from wsrv.engine.sync.counting import CountedSemaphore, Tally
+from wsrv.engine.sync.primitive import CELL_BYTES
+
+
+def raise_descriptor_limit() -> None:
+    """Use all the descriptors that the system allows: a server has one a connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def open_log(settings: LogSettings, voice: Voice, undo: contextlib.ExitStack) -> Destination:
+    """The access log, open. Raises CannotStart."""
+    try:
+        log = open_destination(settings, voice.warn)
+    except OSError as e:
+        raise CannotStart(f"cannot write the access log {settings.path}: {e.strerror}") from e
+    undo.callback(log.close)
+    return log
+
+
+def claim(settings: RuntimeSettings, name: str, voice: Voice, undo: contextlib.ExitStack) -> RuntimeFolder | None:
+    """The runtime folder of `name`; None, and a warning, where nothing can be written. Raises CannotStart."""
+    try:
+        folder = RuntimeFolder.claim(settings.directory, name)
+    except OSError as e:
+        voice.warn(
+            f"no control socket: cannot write in {settings.directory} ({e.strerror}); "
+            "`wsrv stats` will not find this server (--runtime-dir names another place)"
+        )
+        return None
+    undo.callback(folder.close)
+    return folder
+
+
+def catch_signals(is_init: bool, undo: contextlib.ExitStack) -> socket.socket:
+    """Signals become bytes in a socket of the loop: a handler's flag alone would be seen late (PEP 475)."""
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+        undo.enter_context(end)
+    undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False))
+    # Whoever ignores SIGCHLD, as some parents leave it to us, is not told how a child ended.
+    undo.callback(signal.signal, signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL))
+    caught = [signal.SIGINT, signal.SIGTERM]
+    # Under nohup(1) the end of the terminal is not meant for us.
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        caught.append(signal.SIGHUP)
+    if is_init:
+        caught.append(signal.SIGCHLD)
+    for number in caught:
+        undo.callback(signal.signal, number, signal.signal(number, lambda *_: None))
+    return ours
+
+
+def open_control(
+    folder: RuntimeFolder | None,
+    commands: Commands[str, Handler],
+    epoll: select.epoll,
+    voice: Voice,
+    undo: contextlib.ExitStack,
+) -> ControlServer | None:
+    """The control socket in `folder`, in the loop already; None where there can be none."""
+    if folder is None:
+        return None
+    try:
+        listener = listen(folder)
+    except OSError as e:
+        voice.warn(f"no control socket in {folder.path} ({e.strerror})")
+        return None
+    control = ControlServer(listener, commands)
+    control.register(epoll)
+    undo.callback(control.close)
+    return control
+
+
+def make_slots(
+    settings: ProcessSettings,
+    parts: Parts,
+    listener: socket.socket,
+    queue_use: "array[int]",
+    undo: contextlib.ExitStack,
+) -> tuple[list[Slot], Mapping]:
+    """The slots of all workers and the mapping that they share; the use of their queues is counted in `queue_use`."""
+    mapping = Mapping(CELLS_PER_SLOT * settings.workers, CELL_BYTES, rows_for(settings.workers))
+    undo.callback(mapping.close)
+    slots = []
+    tally = Tally(queue_use, 0)
+    for number, channel in enumerate(parts.transport.open(listener, settings.workers, settings.queue)):
+        undo.callback(channel.close)
+        queue = parts.primitive.semaphore("queue", mapping.cell(CELLS_PER_SLOT * number), settings.queue)
+        undo.callback(queue.close)
+        slots.append(Slot(number, channel, CountedSemaphore(queue, tally), settings.queue))
+    return slots, mapping

@@ -1,3 +1,0 @@
-"""Moved."""
-
-from wsrv.testing.processes import *  # noqa: F403

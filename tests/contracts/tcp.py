@@ -1,3 +1,0 @@
-"""Moved."""
-
-from wsrv.testing.tcp import *  # noqa: F403
