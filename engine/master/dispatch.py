@@ -5,6 +5,8 @@
 # Rule 2: a permit taken and not used goes back at once; a permit used comes back from the worker that takes, or from
 #         the master that takes back.
 # Rule 3: one round accepts a bounded number, so that the loop's other work has its turn.
+# Rule 4: a connection for which the master has no descriptor to spare is refused; what is in the queues, and whom the
+#         refusal keeps, leave it enough to start a worker or answer `wsrv stats`.
 """Accepting connections and passing them on."""
 
 import socket
@@ -12,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 from wsrv.engine.ipc.accept import Acceptor
 from wsrv.engine.ipc.record import Arrival
+from wsrv.engine.ipc.reserve import first_reserved
 from wsrv.engine.master.slot import Slot
 
 # Connections accepted in one round (nginx multi_accept takes all there are).
@@ -30,6 +33,7 @@ class Dispatcher:
         self._slots = slots
         self._refuse = refuse
         self._turn = 0
+        self._reserve = first_reserved()
         # Workers that drain take nothing more: what comes back from a slot now is refused.
         self.drains = False
 
@@ -38,8 +42,17 @@ class Dispatcher:
         batch = self._acceptor.take(_ROUND)
         accepted = len(batch)
         if batch:
+            if batch[-1][0] >= self._reserve:
+                batch = self._turn_away(batch)
             self.pass_on(batch, "queue_full")
         return accepted
+
+    def _turn_away(self, batch: list[Arrival]) -> list[Arrival]:
+        """Refuse those whose descriptors lie in the reserve; the others."""
+        for fd, _ in batch:
+            if fd >= self._reserve:
+                self._refuse(fd, "master_full")
+        return [arrival for arrival in batch if arrival[0] < self._reserve]
 
     def pass_on(self, batch: list[Arrival], reason: str) -> None:
         """Share `batch` out, beginning with the slot whose turn it is; `reason` is why what is left is refused."""

@@ -40,6 +40,7 @@ from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.counting import TALLY_WORDS
 from wsrv.engine.sync.need import obstacle
+from wsrv.engine.worker.loop import LEAVING
 from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
 
 __all__ = ["Master", "Parts", "serve"]
@@ -121,7 +122,7 @@ class Master:
         for fd in self._settling:
             self._epoll.register(fd, select.EPOLLIN)
         next_tick_ns = 0
-        while not (self._drain_until_ns and not nursery.workers_left()):
+        while not (self._drain_until_ns and not nursery.workers()):
             for fd, events in self._epoll.poll(_TICK_SECONDS):
                 self._hear(fd, events)
             now_ns = monotonic_ns()
@@ -155,7 +156,10 @@ class Master:
         """Tell a worker what it asks: each question is a command's name, each answer its document."""
         with contextlib.suppress(OSError):
             while question := line.recv(_QUESTION_BYTES):
-                line.send(json.dumps(self._commands[question.decode()]({})).encode())
+                if question == LEAVING:
+                    self._nursery.succeed(line)
+                else:
+                    line.send(json.dumps(self._commands[question.decode()]({})).encode())
 
     def _tick(self, now_ns: int) -> None:
         self._nursery.tick(now_ns)
@@ -246,16 +250,14 @@ class Master:
         nursery.kill()
         nursery.end_lifeline()
         until_ns = monotonic_ns() + (_LOG_FAREWELL_AT_ONCE_NS if self._killed else _LOG_FAREWELL_NS)
-        poll = select.poll()
-        poll.register(self._signals, select.POLLIN)
-        for pidfd in nursery.pidfds():
-            poll.register(pidfd, select.POLLIN)
-        while nursery.pidfds():
+        while pidfds := nursery.pidfds():
             if monotonic_ns() >= until_ns:
                 nursery.kill_log_writer()
+            poll = select.poll()
+            for waited_for in (self._signals.fileno(), *pidfds):
+                poll.register(waited_for, select.POLLIN)
             for fd, _ in poll.poll(int(_TICK_SECONDS * 1000)):
                 if nursery.owns(fd):
-                    poll.unregister(fd)
                     nursery.reap(fd)
                 elif any(number != signal.SIGCHLD for number in self._signals.recv(64)):
                     until_ns = min(until_ns, monotonic_ns() + _LOG_FAREWELL_AT_ONCE_NS)
@@ -269,13 +271,13 @@ class Master:
     # Answers.
 
     def _unavailable(self) -> Entity:
-        site = Site(self._settings.site, self._settings.cache)
-        pages = ErrorPages(site, self._settings.site, self._settings.cache)
-        try:
+        """The page of those who are refused. Raises OSError without a descriptor for it."""
+        with contextlib.ExitStack() as undo:
+            site = Site(self._settings.site, self._settings.cache)
+            undo.callback(site.close)
+            pages = ErrorPages(site, self._settings.site, self._settings.cache)
+            undo.callback(pages.close)
             return pages.entity(503, nowait=False)
-        finally:
-            pages.close()
-            site.close()
 
     def _stats(self, request: dict[str, Any] | None = None) -> dict[str, Any]:
         parts = self._parts
@@ -287,6 +289,7 @@ class Master:
             started_ns=self._started_ns,
             retired=self._nursery.retired,
             slots=self._slots,
+            workers=self._nursery.workers(),
             refused=self._refuser.reasons,
             guards={"queue": self._queue_use},
         )

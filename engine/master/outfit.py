@@ -15,7 +15,7 @@ from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.runtime import RuntimeFolder
 from wsrv.engine.master.slot import Slot
-from wsrv.engine.master.supervise import CELLS_PER_SLOT, rows_for
+from wsrv.engine.master.supervise import cells_for, rows_for
 from wsrv.engine.settings import LogSettings, ProcessSettings, RuntimeSettings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.sync.counting import CountedSemaphore, Tally
@@ -102,13 +102,13 @@ def make_slots(
     undo: contextlib.ExitStack,
 ) -> tuple[list[Slot], Mapping]:
     """The slots of all workers and the mapping that they share; the use of their queues is counted in `queue_use`."""
-    mapping = Mapping(CELLS_PER_SLOT * settings.workers, CELL_BYTES, rows_for(settings.workers))
+    mapping = Mapping(cells_for(settings.workers), CELL_BYTES, rows_for(settings.workers))
     undo.callback(mapping.close)
     slots = []
     tally = Tally(queue_use, 0)
     for number, channel in enumerate(parts.transport.open(listener, settings.workers, settings.queue)):
         undo.callback(channel.close)
-        queue = parts.primitive.semaphore("queue", mapping.cell(CELLS_PER_SLOT * number), settings.queue)
+        queue = parts.primitive.semaphore("queue", mapping.cell(number), settings.queue)
         undo.callback(queue.close)
         slots.append(Slot(number, channel, CountedSemaphore(queue, tally), settings.queue))
     return slots, mapping

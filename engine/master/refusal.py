@@ -2,7 +2,8 @@
 #
 # Rule 1: closing with the request unread resets the connection and eats the answer. So the answer is written, the
 #         connection half closed, and what comes is read past until the client closes, or its time is up.
-# Rule 2: bounded: so many at once, so long each. Past that a connection is closed at once.
+# Rule 2: bounded: so many at once, as descriptors allow, so long each. Past that the first of them is closed at once.
+# Rule 3: a refusal needs no descriptor: the page is read once a second, and if that cannot be, the last one does.
 """Refusing connections that no worker can take."""
 
 import os
@@ -13,27 +14,34 @@ from collections.abc import Callable
 from time import monotonic_ns, time
 
 from wsrv.engine.http.dates import http_date
+from wsrv.engine.ipc.reserve import first_reserved
 from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.errors import plain_page
 
 _LINGER_NS = 2_000_000_000
 _MAX_LINGERING = 2048
 _READ_BYTES = 64 * 1024
+_PAGE_NS = 1_000_000_000
 
 
 class Refuser:
     """Answers 503 to connections and sees them off. `reasons` counts them."""
 
     def __init__(self, epoll: select.epoll, page: Callable[[], Entity]) -> None:
-        """`page` makes the answer's entity, when the first connection is refused."""
+        """`page` makes the answer's entity, when a connection is refused and it is a second old."""
         self.reasons: Counter[str] = Counter()
         self._epoll = epoll
         self._page = page
         self._lingering: dict[int, int] = {}
+        self._reserve = first_reserved()
+        self._entity: Entity | None = None
+        self._good_until_ns = 0
 
     def refuse(self, fd: int, reason: str) -> None:
         """Answer 503 on `fd`, which is this object's from now on."""
         self.reasons[reason] += 1
-        page = self._page()
+        now_ns = monotonic_ns()
+        page = self._unavailable(now_ns)
         answer = page.head(page.status, b"close").render(http_date(int(time()))) + (page.body or b"")
         try:
             self._read_past(fd)
@@ -46,10 +54,19 @@ class Refuser:
         except OSError:
             os.close(fd)
             return
-        if len(self._lingering) >= _MAX_LINGERING:
+        if self._lingering and (fd >= self._reserve or len(self._lingering) >= _MAX_LINGERING):
             self.let_go(next(iter(self._lingering)))
-        self._lingering[fd] = monotonic_ns() + _LINGER_NS
+        self._lingering[fd] = now_ns + _LINGER_NS
         self._epoll.register(fd, select.EPOLLIN)
+
+    def _unavailable(self, now_ns: int) -> Entity:
+        if self._entity is None or now_ns >= self._good_until_ns:
+            try:
+                self._entity = self._page()
+            except OSError:
+                self._entity = self._entity or plain_page(503)
+            self._good_until_ns = now_ns + _PAGE_NS
+        return self._entity
 
     def owns(self, fd: int) -> bool:
         """Whether `fd` is a refused connection."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from time import monotonic_ns
 from typing import Any
 
-from wsrv.engine.master.slot import Slot, Totals
+from wsrv.engine.master.slot import Slot, Totals, WorkerProcess
 from wsrv.engine.shm import row
 from wsrv.engine.shm.histogram import percentile_ns
 from wsrv.engine.version import VERSION
@@ -72,18 +72,19 @@ def document(
     started_ns: int,
     retired: Totals,
     slots: Sequence[Slot],
+    workers: Sequence[WorkerProcess],
     refused: Mapping[str, int],
     guards: Mapping[str, Sequence[int]],
 ) -> dict[str, Any]:
     """Everything that is counted. `requests_total` is the sum of `responses`.
 
-    `guards` is the master's own use of locks and semaphores, by name, in the order of a row's words.
+    `workers` are those that run, `retired` counts those that are gone. `guards` is the master's own use of locks and
+    semaphores, by name, in the order of a row's words.
     """
     now_ns = monotonic_ns()
     totals = retired.copy()
-    for slot in slots:
-        if slot.process is not None:
-            totals.add(slot.process.row)
+    for process in workers:
+        totals.add(process.row)
     counts = totals.counts
     by_status = responses(counts)
     lost = counts[row.LOST] + sum(slot.channel.lost for slot in slots)

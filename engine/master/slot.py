@@ -26,6 +26,7 @@ class Process:
 class WorkerProcess(Process):
     """A worker that runs: its statistics row, its pool's guards, and the line on which it asks the master."""
 
+    number: int
     row: Row
     locks: PoolLocks
     line: socket.socket

@@ -1,35 +1,28 @@
 # Births and deaths: the workers and the log writer.
 #
-# Rule 1: the master is one thread when it forks; a plugin that has started another is named and nothing is forked.
-# Rule 2: a child closes every descriptor that is not on its list: a client's descriptor that it inherited would hold
-#         back that client's FIN, the runtime folder's would keep a dead server's name taken.
-# Rule 3: a child never returns into the master's frames; it ends in os._exit.
-# Rule 4: a death is reaped through its pidfd; its row is folded into the retired totals, its queue stays for the
-#         successor, its guards are made anew.
-"""Forking, reaping and replacing children."""
+# Rule 1: a death is reaped through its pidfd; its row is folded into the retired totals, its queue stays for the
+#         successor, its guards are not used again.
+# Rule 2: a worker that drains of its own accord says so once it takes nothing more; its successor begins at once, and
+#         the leaver is only waited for.
+"""Starting, reaping and replacing children."""
 
-import contextlib
-import ctypes
 import os
 import select
 import signal
 import socket
-import sys
-import threading
-import traceback
-from collections.abc import Callable
 from functools import partial
 from time import monotonic_ns
 
 from wsrv.engine.log.destination import Destination
 from wsrv.engine.log.format import FORMATS
 from wsrv.engine.log.writer import serve_log
+from wsrv.engine.master.fork import ending, fork
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.slot import Process, Slot, Totals, WorkerProcess
 from wsrv.engine.settings import Settings
 from wsrv.engine.shm.mapping import Mapping
-from wsrv.engine.shm.row import TAIL_WORD, Ledger, Row
+from wsrv.engine.shm.row import TAIL_WORD, Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.loop import Station, Worker
 from wsrv.engine.worker.pool import PoolLocks
@@ -41,14 +34,17 @@ _BACKOFF_NS = 100_000_000
 _PLACES_PER_THREAD = 16
 # Rows for twice the workers, for a time when old and new ones live side by side, and spares.
 _SPARE_ROWS = 2
-CELLS_PER_SLOT = 4
-_PR_SET_NAME = 15
-_EXIT_BUG = 70
+_POOL_CELLS = 3
 
 
 def rows_for(workers: int) -> int:
     """Statistics rows that so many workers need."""
     return 2 * workers + _SPARE_ROWS
+
+
+def cells_for(workers: int) -> int:
+    """Cells of guards that so many workers need: a queue's for each slot, then those of a pool for each row."""
+    return workers + rows_for(workers) * _POOL_CELLS
 
 
 class Nursery:
@@ -71,7 +67,8 @@ class Nursery:
         self._slots = slots
         self._epoll = epoll
         self._voice = voice
-        self._free: list[Row] = list(mapping.rows)
+        self._free = list(range(len(mapping.rows)))
+        self._leavers: list[WorkerProcess] = []
         self._lifeline, self._lifeline_end = os.pipe2(os.O_CLOEXEC)
         self._master = os.pidfd_open(os.getpid())
         self.ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -80,6 +77,7 @@ class Nursery:
         self._stillbirths = 0
         self._due: dict[int, int] = {}
         self._replaces = True
+        self._log_is_given_up = False
 
     # Births.
 
@@ -87,13 +85,14 @@ class Nursery:
         """Fork the log writer."""
         keep = [self._mapping.bell, self._lifeline, *self._log.kept_fds()]
         work = partial(serve_log, self._mapping, self._log, self._lifeline, self._voice.warn)
-        pid = _fork(keep, "wsrv: log", work)
+        pid = fork(keep, "wsrv: log", work)
         self.log_writer = Process(pid, self._watch(pid))
 
     def start_worker(self, slot: Slot) -> None:
         """Fork a worker into `slot`, which has none."""
-        row = self._free.pop(0)
-        locks = self._pool_locks(slot)
+        number = self._free.pop(0)
+        row = self._mapping.rows[number]
+        locks = self._pool_locks(number)
         guard_fds = [fd for guard in (slot.queue, *locks) for fd in guard.fds()]
         line, their_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         for end in (line, their_line):
@@ -109,10 +108,10 @@ class Nursery:
             policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
-        pid = _fork(keep, f"wsrv: worker {slot.number}", work)
+        pid = fork(keep, f"wsrv: worker {slot.number}", work)
         their_line.close()
         self._epoll.register(line, select.EPOLLIN)
-        slot.process = WorkerProcess(pid, self._watch(pid), row, locks, line)
+        slot.process = WorkerProcess(pid, self._watch(pid), number, row, locks, line)
         self._voice.detail(f"worker {slot.number} is pid {pid}")
 
     def _watch(self, pid: int) -> int:
@@ -120,11 +119,12 @@ class Nursery:
         self._epoll.register(pidfd, select.EPOLLIN)
         return pidfd
 
-    def _pool_locks(self, slot: Slot) -> PoolLocks:
+    def _pool_locks(self, number: int) -> PoolLocks:
+        """The guards of the pool of whoever has row `number`."""
         primitive = self._parts.primitive
         places = self._settings.process.threads * _PLACES_PER_THREAD
-        first = CELLS_PER_SLOT * slot.number
-        cells = [self._mapping.cell(first + i) for i in range(1, CELLS_PER_SLOT)]
+        first = len(self._slots) + number * _POOL_CELLS
+        cells = [self._mapping.cell(first + i) for i in range(_POOL_CELLS)]
         for cell in cells:
             cell[:] = bytes(CELL_BYTES)
         return PoolLocks(
@@ -142,16 +142,25 @@ class Nursery:
                 self._stillbirths = 0
         return all(slot.process is not None and slot.process.ready for slot in self._slots)
 
+    def succeed(self, line: socket.socket) -> None:
+        """The worker on `line` takes nothing more: let its successor begin."""
+        slot = next((s for s in self._slots if s.process is not None and s.process.line is line), None)
+        if slot is None or slot.process is None or not self._replaces or not self._free:
+            return
+        self._leavers.append(slot.process)
+        slot.process = None
+        slot.restarts += 1
+        self.start_worker(slot)
+
     # Deaths.
 
     def owns(self, fd: int) -> bool:
         """Whether `fd` is the pidfd of a child."""
-        return self._find(fd) is not None or (self.log_writer is not None and self.log_writer.pidfd == fd)
+        return fd in self.pidfds()
 
     def line(self, fd: int) -> socket.socket | None:
         """The line to a worker that `fd` belongs to; None when it is none."""
-        lines = (slot.process.line for slot in self._slots if slot.process is not None)
-        return next((line for line in lines if line.fileno() == fd), None)
+        return next((process.line for process in self.workers() if process.line.fileno() == fd), None)
 
     def _find(self, pidfd: int) -> Slot | None:
         return next((s for s in self._slots if s.process is not None and s.process.pidfd == pidfd), None)
@@ -161,21 +170,22 @@ class Nursery:
         slot = self._find(pidfd)
         if slot is not None and slot.process is not None:
             self._reap_worker(slot, slot.process)
+        elif (leaver := next((p for p in self._leavers if p.pidfd == pidfd), None)) is not None:
+            self._leavers.remove(leaver)
+            self._bury(leaver)
+            self._settle(leaver)
         elif self.log_writer is not None and self.log_writer.pidfd == pidfd:
-            how = self._bury(self.log_writer)
+            code = self._bury(self.log_writer)
             self.log_writer = None
-            if self._replaces:
-                self._voice.warn(f"the log writer {how}; it is replaced")
+            # In a drain too: there is text to carry until the last worker is gone, and it ends by itself then.
+            if code != 0 and not self._log_is_given_up:
+                self._voice.warn(f"the log writer {ending(code)}; it is replaced")
                 self.start_log_writer()
 
     def _reap_worker(self, slot: Slot, process: WorkerProcess) -> None:
         self.all_ready()
-        how = self._bury(process)
-        self.retired.retire(process.row)
-        self._free.append(process.row)
-        for guard in process.locks:
-            guard.close()
-        process.line.close()
+        how = ending(self._bury(process))
+        self._settle(process)
         slot.process = None
         slot.channel.vacated()
         slot.queue.reset(slot.capacity - (slot.channel.depth() or 0))
@@ -191,13 +201,20 @@ class Nursery:
         slot.restarts += 1
         self.start_worker(slot)
 
-    def _bury(self, process: Process) -> str:
-        """Reap the process; how it ended, in words."""
+    def _settle(self, process: WorkerProcess) -> None:
+        """Take in what a worker that is gone has left."""
+        self.retired.retire(process.row)
+        self._free.append(process.number)
+        for guard in process.locks:
+            guard.close()
+        process.line.close()
+
+    def _bury(self, process: Process) -> int:
+        """Reap the process; its exit status, or the negated signal that killed it."""
         self._epoll.unregister(process.pidfd)
         os.close(process.pidfd)
         _, status = os.waitpid(process.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        return os.waitstatus_to_exitcode(status)
 
     def tick(self, now_ns: int) -> None:
         """Start the workers whose back-off is over."""
@@ -232,13 +249,12 @@ class Nursery:
 
     def signal(self, number: signal.Signals) -> None:
         """Send `number` to every worker."""
-        for slot in self._slots:
-            if slot.process is not None:
-                signal.pidfd_send_signal(slot.process.pidfd, number)
+        for process in self.workers():
+            signal.pidfd_send_signal(process.pidfd, number)
 
-    def workers_left(self) -> int:
-        """Workers that still run."""
-        return sum(slot.process is not None for slot in self._slots)
+    def workers(self) -> list[WorkerProcess]:
+        """Workers that still run, those that leave among them."""
+        return [*(slot.process for slot in self._slots if slot.process is not None), *self._leavers]
 
     def end_lifeline(self) -> None:
         """Let go of the master's end: the log writer ends when the workers' are gone too."""
@@ -255,7 +271,8 @@ class Nursery:
         return sum(row.text(row.words[TAIL_WORD], row.covered()).count(b"\n") for row in self._mapping.rows)
 
     def kill_log_writer(self) -> None:
-        """End the log writer now: its reader takes nothing."""
+        """End the log writer now, for good: its reader takes nothing."""
+        self._log_is_given_up = True
         if self.log_writer is not None:
             signal.pidfd_send_signal(self.log_writer.pidfd, signal.SIGKILL)
 
@@ -266,52 +283,5 @@ class Nursery:
             os.close(fd)
 
     def _processes(self) -> list[Process]:
-        workers: list[Process] = [slot.process for slot in self._slots if slot.process is not None]
+        workers: list[Process] = [*self.workers()]
         return workers if self.log_writer is None else [*workers, self.log_writer]
-
-
-def _fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
-    """Fork a child that does `work` and ends; its pid."""
-    strangers = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
-    if strangers:
-        raise CannotStart(f"a plugin has started thread {strangers[0]!r}, and a process with threads must not fork")
-    _flush()
-    pid = os.fork()
-    if pid:
-        return pid
-    status = _EXIT_BUG
-    try:
-        _settle_in(keep, name)
-        work()
-        status = 0
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        try:
-            _flush()
-        finally:
-            os._exit(status)
-
-
-def _flush() -> None:
-    """Leave nothing in the standard streams, where there are any and somebody takes it."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, OSError, ValueError):
-            stream.flush()
-
-
-def _settle_in(keep: list[int], name: str) -> None:
-    """Become a child: no signals of the master's, no descriptors of the master's, a name of its own."""
-    signal.set_wakeup_fd(-1)
-    # A terminal sends Ctrl-C to everybody; what it means is the master's to say.
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    begin = 3
-    for fd in sorted(keep):
-        if fd >= begin:
-            os.closerange(begin, fd)
-            begin = fd + 1
-    os.closerange(begin, os.sysconf("SC_OPEN_MAX"))
-    ctypes.PyDLL(None).prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)

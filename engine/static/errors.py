@@ -46,9 +46,7 @@ class ErrorPages:
                 continue
             if page.body is not None:
                 return of_page(status, page, page.body, extra)
-        title = b"%d %b" % (status, REASONS[status])
-        body = _BUILT_IN % (title, title)
-        return of_page(status, None, body, extra)
+        return plain_page(status)
 
     def unchanged(self, entity: Entity, *, nowait: bool) -> bool:
         """Whether `entity` would be made of the same page again. Raises BlockingIOError with `nowait`."""
@@ -57,6 +55,12 @@ class ErrorPages:
             if identity is not None and identity.size <= self._max_object_bytes:
                 return identity == entity.identity
         return entity.identity is None
+
+
+def plain_page(status: int) -> Entity:
+    """The page that needs no file."""
+    title = b"%d %b" % (status, REASONS[status])
+    return of_page(status, None, _BUILT_IN % (title, title), _EXTRA_FIELDS.get(status, ()))
 
 
 def _name(status: int) -> bytes:

@@ -3,15 +3,13 @@
 # Rule 1: whatever was taken, or lost on the way, gives its permit back at once.
 # Rule 2: a worker holds no more connections than it has descriptors for, a reserve apart. The one above is answered
 #         503 and counted as refused; nothing of it is read, logged or counted as a request.
-# Rule 3: the kernel gives out the lowest free number. So a connection whose number lies in the reserve says that all
-#         below are taken, by whatever it may be: connections, files being sent, files the pool reads.
 """A worker's intake of connections."""
 
-import resource
 from collections import deque
 from collections.abc import Callable
 
 from wsrv.engine.ipc.record import peer_text
+from wsrv.engine.ipc.reserve import first_reserved
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
@@ -21,9 +19,6 @@ from wsrv.engine.worker.connection import Connection, Connections
 
 # Openings of log lines, by address; forgotten all at once.
 _MAX_OPENINGS = 10_000
-# Descriptors kept: for a whole message of the transport, for files, and for clients that are being refused. Of a small
-# limit, half.
-_RESERVED_FDS = 128
 # Clients that are being refused at the same time; then the first of them is let go, heard out or not.
 _MOST_TURNED_AWAY = 32
 
@@ -51,8 +46,7 @@ class Arrivals:
         self._refuse = refuse
         self._openings: dict[tuple[int, bytes], bytes] = {}
         self._lost = 0
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._reserve = limit - min(_RESERVED_FDS, limit // 2)
+        self._reserve = first_reserved()
         self._turned_away: deque[Connection] = deque()
 
     def take(self, now_ns: int) -> list[Connection]:

@@ -10,6 +10,7 @@
 # Rule 2: nothing in a round waits, but the one epoll at its top.
 """The event loop of a worker process."""
 
+import contextlib
 import gc
 import os
 import select
@@ -43,6 +44,8 @@ _ROUND = 64
 # How long a worker whose master is gone goes on with answers under way.
 _ORPHAN_NS = 5_000_000_000
 _SECOND_NS = 1_000_000_000
+# What a worker says on its line when it takes nothing more.
+LEAVING = b"leaving"
 _TICK_NS = _SECOND_NS // 4
 
 
@@ -138,6 +141,8 @@ class Worker:
             self._hot.turn(batch, now_ns)
         if now_ns >= self._next_tick_ns:
             self._tick(now_ns)
+        if self._drain_until_ns:
+            self._dismiss(now_ns)
         self._ledger.beat(now_ns)
         self._ledger.publish()
 
@@ -210,8 +215,17 @@ class Worker:
                 self._hot.turn(batch, now_ns)
             # What arrives from now on is the successor's.
             self._station.source.close()
-        for conn in [c for c in self._connections.table.values() if c.state == IDLE]:
-            self._connections.drop(conn)
+            with contextlib.suppress(OSError):
+                self._station.line.send(LEAVING)
+
+    def _dismiss(self, now_ns: int) -> None:
+        """In a drain: answer what has arrived on idle connections, and close them."""
+        idle = [conn for conn in self._connections.table.values() if conn.state == IDLE]
+        if idle:
+            self._hot.turn(idle, now_ns)
+        for conn in idle:
+            if conn.state == IDLE:
+                self._connections.drop(conn)
 
     def _drained(self) -> bool:
         if not self._drain_until_ns:

@@ -34,7 +34,8 @@ def test_help_imports_no_command_and_no_server() -> None:
 def test_help_works_where_no_server_can(command: list[str]) -> None:
     run = python(
         "import sys; sys.platform = 'darwin'\n"
-        "for name in ('fcntl', 'wsrv.plugins.registry', 'wsrv.engine.ipc', 'wsrv.engine.sync'): sys.modules[name] = None\n"
+        "for name in ('fcntl', 'wsrv.plugins.registry', 'wsrv.engine.ipc', 'wsrv.engine.sync'):\n"
+        "    sys.modules[name] = None\n"
         f"from wsrv.cli.main import run; sys.exit(run({[*command, '--help']}))"
     )
     assert (run.returncode, run.stderr) == (0, "")

@@ -84,7 +84,8 @@ def test_quiet_and_verbose_exclude_each_other() -> None:
 def test_system_that_is_too_little_is_no_start_in_one_line(system: str, release: str, shown: str) -> None:
     run = python(
         f"import platform, sys; sys.platform = {system!r}; platform.release = lambda: {release!r}\n"
-        "for name in ('fcntl', 'wsrv.plugins.registry', 'wsrv.engine.ipc', 'wsrv.engine.sync'): sys.modules[name] = None\n"
+        "for name in ('fcntl', 'wsrv.plugins.registry', 'wsrv.engine.ipc', 'wsrv.engine.sync'):\n"
+        "    sys.modules[name] = None\n"
         "from wsrv.cli.main import run; sys.exit(run(['serve']))"
     )
     assert run.returncode == 5

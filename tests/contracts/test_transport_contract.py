@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.contracts.transport_accepting import AcceptingContract
-from tests.contracts.transport_dispatching import DispatchingContract
 from wsrv.engine.ipc.transport import Transport
 from wsrv.plugins.registry import load
+from wsrv.testing.transport_accepting import AcceptingContract
+from wsrv.testing.transport_dispatching import DispatchingContract
 
 
 def _suite(transport: type[Transport]) -> type:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 from xprocess import XProcess
 
+from tests.support.download import make_big
 from tests.support.launch import Launcher
 from tests.support.server import Server, forget, start
 
@@ -76,6 +77,13 @@ def site(tmp_path: Path) -> Path:
     root.mkdir()
     (root / "index.html").write_text("<!doctype html><title>index</title>\n")
     return root
+
+
+@pytest.fixture
+def big(site: Path) -> Path:
+    """The site, with a file `/big` in it that no socket buffer holds."""
+    make_big(site)
+    return site
 
 
 @pytest.fixture

@@ -2,49 +2,17 @@
 """Drains, sudden ends, and what is left after them."""
 
 import contextlib
-import os
-import re
 import signal
-import socket
-import threading
 from pathlib import Path
 
 import pytest
 
+from tests.support.download import BIG, begin_download, read_body
 from tests.support.launch import Launched, Launcher, lives, wait_until_gone
 from tests.support.server import read_answer, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 GET_AND_CLOSE = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
-# More than the kernel holds between two sockets, so that a reader who waits keeps the answer under way.
-BIG = 64 * 1024 * 1024
-
-
-@pytest.fixture
-def big(site: Path) -> Path:
-    """The site, with a file `/big` in it."""
-    with (site / "big").open("wb") as file:
-        file.truncate(BIG)
-    return site
-
-
-def begin_download(server: Launched) -> tuple[socket.socket, int]:
-    """A connection on which `/big` is under way, and how many bytes of the body have been read."""
-    sock = server.connect()
-    sock.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
-    got = b""
-    while b"\r\n\r\n" not in got:
-        got += sock.recv(4096)
-    head, _, body = got.partition(b"\r\n\r\n")
-    assert b"\r\nContent-Length: %d" % BIG in head
-    return sock, len(body)
-
-
-def read_body(sock: socket.socket, got: int) -> int:
-    """How many bytes the body has in the end."""
-    while piece := sock.recv(1 << 20):
-        got += len(piece)
-    return got
 
 
 def refuses(server: Launched) -> bool:
@@ -85,6 +53,46 @@ def test_signal_lets_answers_under_way_finish_and_exits_with_0(
     assert f'"GET /big HTTP/1.1" 200 {BIG} ' in server.log.read_text()
     assert "draining" in server.words()
     server.assert_nothing_left(family)
+
+
+def test_ctrl_c_reaches_everybody_and_is_the_masters_to_heed(launch: Launcher, site: Path) -> None:
+    server = launch(site, "--workers", "1")
+    family = server.family()
+    sock = server.connect()
+    sock.sendall(GET)
+    assert read_answer(sock).status == 200
+    for process in family[1:]:
+        process.send_signal(signal.SIGINT)
+    sock.sendall(GET)
+    assert "connection" not in read_answer(sock).fields, "the worker does not drain"
+    assert server.stats()["workers"][0]["pid"] in [process.pid for process in family]
+    server.signal(signal.SIGINT)
+    assert sock.recv(1) == b""
+    assert server.status() == 0
+    assert len(server.log_lines(2)) == 2
+    server.assert_nothing_left(family)
+
+
+def test_worker_that_hangs_does_not_hold_the_end_up(launch: Launcher, site: Path) -> None:
+    server = launch(site, "--workers", "2", "--timeout", "100ms")
+    family = server.family()
+    server.workers()[0].suspend()
+    server.signal(signal.SIGTERM)
+    assert server.status(10) == 0
+    server.assert_nothing_left(family)
+
+
+def test_log_writer_that_dies_in_a_drain_is_replaced(launch: Launcher, big: Path) -> None:
+    server = launch(big)
+    download, got = begin_download(server)
+    assert server.get("/").status == 200
+    (writer,) = [p for p in server.process.children() if p.name() == "wsrv: log"]
+    server.signal(signal.SIGTERM)
+    wait_for(lambda: refuses(server), "the end of listening")
+    writer.kill()
+    assert read_body(download, got) == BIG
+    assert server.status() == 0
+    assert len(server.log_lines(2)) == 2
 
 
 def test_sighup_that_nohup_ignores_is_not_heeded(launch: Launcher, site: Path) -> None:
@@ -200,86 +208,3 @@ def test_worker_told_to_end_drains_and_is_replaced(launch: Launcher, big: Path) 
     assert len(server.log_lines(23)) == 23
     server.signal(signal.SIGTERM)
     assert server.status() == 0
-
-
-class Asker(threading.Thread):
-    """Asks for numbered targets on one connection until it ends; notes which answers came whole."""
-
-    def __init__(self, server: Launched, number: int) -> None:
-        super().__init__()
-        self._sock = server.connect()
-        self._number = number
-        self.whole: list[str] = []
-
-    def run(self) -> None:
-        with self._sock, contextlib.suppress(OSError, AssertionError):
-            while True:
-                name = f"{self._number}-{len(self.whole)}"
-                self._sock.sendall(f"GET /?n={name} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-                if read_answer(self._sock).status == 200:
-                    self.whole.append(name)
-
-
-def test_killed_master_leaves_nothing_and_loses_no_line(launch: Launcher, site: Path) -> None:
-    shared = set(os.listdir("/dev/shm"))
-    server = launch(site, "--workers", "2", "--name", "kept")
-    family = server.family()
-    assert len(family) == 4
-    idle = server.connect()
-    idle.sendall(GET)
-    assert read_answer(idle).status == 200
-    askers = [Asker(server, number) for number in range(4)]
-    for asker in askers:
-        asker.start()
-    wait_for(lambda: all(len(asker.whole) > 100 for asker in askers), "some answers")
-    server.signal(signal.SIGKILL)
-    assert server.status() == -signal.SIGKILL
-    again = launch(site, "--workers", "1", "--name", "kept", "--port", str(server.port))
-    assert again.port == server.port
-    assert again.get("/").status == 200
-    for asker in askers:
-        asker.join(10)
-    assert idle.recv(1) == b""
-    wait_until_gone(family, 10)
-    logged = re.findall(r'"GET /\?n=(\S+) HTTP/1\.1" 200 ', server.log.read_text())
-    assert len(logged) == len(set(logged))
-    assert not {name for asker in askers for name in asker.whole} - set(logged)
-    assert again.get("/").status == 200, "the dead server's workers take none of its connections"
-    assert (again.runtime / "kept" / "pid").read_text() == f"{again.pid}\n"
-    family = again.family()
-    again.signal(signal.SIGTERM)
-    assert again.status() == 0
-    again.assert_nothing_left(family)
-    assert set(os.listdir("/dev/shm")) == shared
-
-
-def test_killed_master_leaves_no_worker_that_waits_for_a_stalled_client(launch: Launcher, big: Path) -> None:
-    server = launch(big, "--workers", "2", "--timeout", "60s")
-    family = server.family()
-    download, got = begin_download(server)
-    server.signal(signal.SIGKILL)
-    assert server.status() == -signal.SIGKILL
-    wait_until_gone(family, 12)
-    with contextlib.suppress(ConnectionResetError):
-        assert read_body(download, got) < BIG
-    assert len(server.log_lines(1)) == 1
-    # Nobody was left to remove it; the next server of any name does.
-    assert os.listdir(server.runtime) == [str(server.port)]
-    again = launch(big)
-    assert os.listdir(server.runtime) == [str(again.port)]
-    again.signal(signal.SIGTERM)
-    assert again.status() == 0
-
-
-def test_everything_killed_at_once_leaves_nothing_that_hinders_the_next(launch: Launcher, site: Path) -> None:
-    server = launch(site, "--workers", "2", "--name", "kept")
-    family = server.family()
-    for process in reversed(family):
-        process.send_signal(signal.SIGKILL)
-    wait_until_gone(family, 10)
-    again = launch(site, "--name", "kept", "--port", str(server.port))
-    assert again.get("/").status == 200
-    family = again.family()
-    again.signal(signal.SIGTERM)
-    assert again.status() == 0
-    again.assert_nothing_left(family)

@@ -19,11 +19,11 @@ AS_INIT = ("--pid", "--fork", "--mount-proc", "--kill-child")
 # A /dev with the few devices that every container has, and nothing else. $1: an empty folder.
 _WITHOUT_SHM = """
 bare=$1; shift
-mount -t tmpfs dev "$bare"
+mount -t tmpfs -o mode=755 dev "$bare"
 for device in null zero full random urandom; do
     : >"$bare/$device" && mount --bind "/dev/$device" "$bare/$device"
 done
-mount --move "$bare" /dev
+mount --rbind "$bare" /dev
 [ ! -e /dev/shm ] || exit 99
 exec "$@"
 """

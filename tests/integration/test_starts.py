@@ -161,19 +161,23 @@ def replaced(server: Server, pid: int) -> bool:
 
 def test_worker_that_was_ready_is_replaced_at_once_however_often(launch: Launcher, site: Path) -> None:
     server = launch(site, "--workers", "1")
-    for death in range(6):
+    for death in range(5):
         dead = server.stats()["workers"][0]["pid"]
         os.kill(dead, signal.SIGKILL)
-        wait_for(partial(replaced, server, dead), f"the successor after death {death}", 2)
+        wait_for(partial(replaced, server, dead), f"the successor after death {death}", 5)
         assert server.get("/").status == 200
-    assert server.words().count("was killed by SIGKILL; it is replaced") == 6
+    assert server.words().count("was killed by SIGKILL; it is replaced") == 5
+    dead = server.stats()["workers"][0]["pid"]
+    os.kill(dead, signal.SIGRTMIN + 3)
+    wait_for(partial(replaced, server, dead), "the successor of one killed by a signal without a name", 5)
+    assert f"was killed by signal {signal.SIGRTMIN + 3}; it is replaced" in server.words()
 
 
 # Starts that succeed.
 
 
 def test_listening_is_said_once_and_when_it_is_true(launch: Launcher, site: Path) -> None:
-    for _ in range(10):
+    for _ in range(6):
         popen = launch.process(launch.arguments(site, "--workers", "2"))
         assert popen.stderr is not None
         found = next(filter(None, map(_LISTENING.fullmatch, popen.stderr)))

@@ -34,9 +34,12 @@ def used(server: Server) -> dict[str, dict[str, Any]]:
     return {used["name"]: used for used in server.stats()["sync_objects"]}
 
 
-def restarted(server: Server, times: int) -> bool:
-    """Whether workers were replaced so often, and all are there."""
-    return len(server.workers()) == 2 and sum(worker["restarts"] for worker in server.stats()["workers"]) == times
+def replaced(server: Server, times: int) -> list[int]:
+    """The workers' pids, once workers were replaced so often and all serve; before that, nothing."""
+    workers = server.stats()["workers"]
+    serve = all(worker["heartbeat_age_seconds"] is not None for worker in workers)
+    done = sum(worker["restarts"] for worker in workers) == times
+    return [worker["pid"] for worker in workers] if serve and done else []
 
 
 def forget(path: Path) -> None:
@@ -60,9 +63,9 @@ def test_a_server_answers_under_load_and_when_a_worker_is_killed(servers: Server
     load.start()
     try:
         for kill in range(KILLS):
-            wait_for(partial(restarted, server, kill), "a new worker")
-            server.workers()[kill % 2].send_signal(signal.SIGKILL)
-        wait_for(partial(restarted, server, KILLS), "a new worker")
+            pids = wait_for(partial(replaced, server, kill), "all workers")
+            os.kill(pids[kill % 2], signal.SIGKILL)
+        wait_for(partial(replaced, server, KILLS), "all workers")
     finally:
         enough.set()
     load.join()

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.contracts.processes import open_fds
 from tests.master.slots import open_slots, taken
 from tests.static.conftest import no_descriptor_to_be_had
 from wsrv.engine.ipc.record import peer_text
 from wsrv.engine.master.dispatch import Dispatcher
 from wsrv.engine.master.slot import Slot
+from wsrv.testing.processes import open_fds
 
 LISTENER_NUMBER = 3
 

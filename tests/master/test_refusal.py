@@ -11,9 +11,9 @@ from time import monotonic_ns
 
 import pytest
 
-from tests.contracts.processes import open_fds
 from wsrv.engine.master.refusal import _LINGER_NS, _MAX_LINGERING, Refuser
 from wsrv.engine.static.entity import Entity, of_page
+from wsrv.testing.processes import open_fds
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 BODY = b"<!DOCTYPE html><title>busy</title>"
@@ -180,10 +180,11 @@ def test_no_more_than_so_many_are_seen_off_at_once_and_the_oldest_goes_first(
 ) -> None:
     monkeypatch.setattr("wsrv.engine.master.refusal._MAX_LINGERING", 3)
     clients = [door.connect() for _ in range(5)]
-    for _, fd in clients:
+    for client, fd in clients:
+        client.sendall(REQUEST)
         door.refuser.refuse(fd, "queue_full")
     assert door.refuser.fds() == [fd for _, fd in clients[2:]]
-    # Those that were let go had sent nothing, so even they have their answer.
+    # What they had sent was read, so even those that were let go at once have their answer.
     for client, _ in clients:
         assert_is_503(whole(client))
     assert _MAX_LINGERING > 3

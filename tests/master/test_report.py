@@ -56,7 +56,9 @@ class Office:
         for slot, row in zip(self.slots, self.mapping.rows, strict=True):
             # Neither lock nor line is ever looked at here.
             process: Any = object()
-            slot.process = WorkerProcess(1000 + slot.number, -1, row, PoolLocks(process, process, process), process)
+            slot.process = WorkerProcess(
+                1000 + slot.number, -1, slot.number, row, PoolLocks(process, process, process), process
+            )
         self.ledgers = [Ledger(row, self.mapping.asleep, self.mapping.bell) for row in self.mapping.rows]
 
     def count(self, number: int, counts: dict[int, int]) -> None:
@@ -74,6 +76,7 @@ class Office:
             started_ns=monotonic_ns() - 5_000_000_000,
             retired=self.retired,
             slots=self.slots,
+            workers=[slot.process for slot in self.slots if slot.process is not None],
             refused={"queue_full": 4},
             guards={},
         )

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.processes import Child, open_fds
 from wsrv.plugins.primitives import eventfd
 from wsrv.plugins.primitives.eventfd import Eventfd, EventfdSemaphore
+from wsrv.testing.processes import Child, open_fds
 
 UNUSED = memoryview(bytearray(64))
 
@@ -77,7 +77,7 @@ def test_a_kernel_that_reads_none_without_waiting_makes_it_unavailable(monkeypat
     def refuse(*arguments: object) -> int:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
-    monkeypatch.setattr(eventfd.os, "preadv", refuse)
+    monkeypatch.setattr(os, "preadv", refuse)
     reason = Eventfd.available()
     assert reason is not None
     assert "Linux 5.8" in reason
@@ -88,7 +88,7 @@ def test_a_kernel_that_makes_none_makes_it_unavailable(monkeypatch: pytest.Monke
     def refuse(*arguments: object) -> int:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(eventfd.os, "eventfd", refuse)
+    monkeypatch.setattr(os, "eventfd", refuse)
     reason = Eventfd.available()
     assert reason is not None
     assert "Function not implemented" in reason

@@ -2,6 +2,7 @@
 """Locks on files: who has opened what, and what makes them unavailable."""
 
 import errno
+import fcntl
 import os
 import signal
 import threading
@@ -10,9 +11,8 @@ from types import FrameType
 
 import pytest
 
-from tests.contracts.processes import Child, Gate, open_fds
-from wsrv.plugins.primitives import flock
 from wsrv.plugins.primitives.flock import Flock, FlockLock
+from wsrv.testing.processes import Child, Gate, open_fds
 
 UNUSED = memoryview(bytearray(64))
 
@@ -120,7 +120,7 @@ def test_without_proc_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None
     def refuse(*arguments: object) -> int:
         raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
-    monkeypatch.setattr(flock.os, "open", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     reason = Flock.available()
     assert reason is not None
     assert "mount /proc" in reason
@@ -131,14 +131,14 @@ def test_a_kernel_without_anonymous_files_makes_it_unavailable(monkeypatch: pyte
     def refuse(*arguments: object) -> int:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
-    monkeypatch.setattr(flock.os, "memfd_create", refuse)
+    monkeypatch.setattr(os, "memfd_create", refuse)
     reason = Flock.available()
     assert reason is not None
     assert "Function not implemented" in reason
 
 
 def test_a_kernel_whose_locks_lock_nobody_out_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flock.fcntl, "flock", lambda *_: None)
+    monkeypatch.setattr(fcntl, "flock", lambda *_: None)
     reason = Flock.available()
     assert reason is not None
     assert "locks nobody out" in reason

@@ -2,18 +2,21 @@
 """The plugin that PLUGINS.md builds works."""
 
 import json
+import pkgutil
 import re
 import subprocess
 import sys
 import sysconfig
 import venv
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.support.launch import Launcher, environment
 from tests.support.server import WSRV
+from wsrv import testing
 
 PAGE = Path(__file__).resolve().parents[2] / "PLUGINS.md"
 SECONDS = 60
@@ -144,3 +147,19 @@ def test_disabled_it_is_not_imported_and_its_policy_is_missed_by_name(installed:
     assert run.returncode == 2
     assert run.stderr.startswith("wsrv: --cache-policy: no cache policy 'random'; there are: ")
     assert run.stderr.endswith("; 'random' (wsrv-random 0.1.0) may offer it and was left out: see wsrv plugins\n")
+
+
+def test_every_suite_that_the_page_names_is_there_and_every_one_is_named() -> None:
+    named = {
+        tuple(name.rsplit(".", 1)) for name in re.findall(r"^\| `(wsrv\.testing\.[\w.]+)` ", PAGE.read_text(), re.M)
+    }
+    classes = {(module, name): getattr(import_module(module), name) for module, name in named}
+    modules = [f"{testing.__name__}.{module.name}" for module in pkgutil.iter_modules(testing.__path__)]
+    there = {
+        value
+        for module in map(import_module, modules)
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__name__.endswith("Contract")
+    }
+    inherited = {base for suite in there for base in suite.__bases__}
+    assert set(classes.values()) == there - inherited

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.processes import BOUND_SECONDS, Child, Gate
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.plugins.primitives import futex, robust
 from wsrv.plugins.primitives.robust import Robust, RobustLock, RobustSemaphore
+from wsrv.testing.processes import BOUND_SECONDS, Child, Gate
 
 MOST_PERMITS = 2**31 - 1
 

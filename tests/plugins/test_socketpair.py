@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.processes import Child, open_fds, wait_readable
-from tests.contracts.tcp import Clients, answer_all, answer_of, close_all, copies
 from wsrv.engine.ipc.record import Arrival
 from wsrv.plugins.transports.socketpair import MESSAGE_RECORDS, Socketpair, SocketpairChannel, SocketpairSource
+from wsrv.testing.processes import Child, open_fds, wait_readable
+from wsrv.testing.tcp import Clients, answer_all, answer_of, close_all, copies
 
 NOBODY = 65534
 CAP_NET_ADMIN = 12

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contracts.processes import open_fds
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger, Row
+from wsrv.testing.processes import open_fds
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@
 import random
 from time import monotonic
 
-from tests.contracts.processes import Child
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import (
     BYTES_SENT,
@@ -19,6 +18,7 @@ from wsrv.engine.shm.row import (
     Ledger,
     Row,
 )
+from wsrv.testing.processes import Child
 
 KILLS = 120
 SNAPSHOTS = 5_000

@@ -2,9 +2,20 @@
 
 import ctypes
 
-from tests.contracts.processes import Child
 from wsrv.engine.shm.mapping import ASLEEP_WORD, HEADER_WORDS, INTENT_WORD, INTENT_WORDS, Mapping
-from wsrv.engine.shm.row import COUNTERS, HISTOGRAM_WORD, RING_BYTES, ROW_WORDS, SNAPSHOT_WORD, STATUS_INDEX, TAIL_WORD
+from wsrv.engine.shm.row import (
+    COUNTERS,
+    FIRST_GUARD,
+    GUARD_INDEX,
+    GUARD_WORDS,
+    HISTOGRAM_WORD,
+    RING_BYTES,
+    ROW_WORDS,
+    SNAPSHOT_WORD,
+    STATUS_INDEX,
+    TAIL_WORD,
+)
+from wsrv.testing.processes import Child
 
 CELL_BYTES = 64
 
@@ -43,7 +54,8 @@ def test_the_log_writers_words_do_not_overlap(mapping: Mapping) -> None:
 def test_a_row_has_room_for_all_that_is_drawn_at_its_top() -> None:
     assert TAIL_WORD < SNAPSHOT_WORD
     assert SNAPSHOT_WORD + 2 * COUNTERS == HISTOGRAM_WORD < ROW_WORDS
-    assert max(STATUS_INDEX.values()) == COUNTERS - 1
+    assert max(STATUS_INDEX.values()) == FIRST_GUARD - 1
+    assert max(GUARD_INDEX.values()) + GUARD_WORDS == COUNTERS
 
 
 def test_words_and_cells_are_aligned_so_that_none_is_torn() -> None:

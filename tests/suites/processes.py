@@ -81,6 +81,22 @@ class Child:
         status = self._reap()
         assert status == 0, f"the child ended with {status}\n{os.read(self._report, 1 << 16).decode()}"
 
+    def wait_stopped(self) -> None:
+        """Wait until it is stopped. Raises AssertionError when it has ended instead."""
+        found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        assert found is not None, "waitid waits"
+        assert found.si_code == os.CLD_STOPPED, "it has ended"
+
+    def wait_killed(self) -> None:
+        """Wait until SIGKILL has ended it, whoever sent it."""
+        wait_readable(self._pidfd)
+        status = self._reap()
+        assert status == -signal.SIGKILL, f"it ended with {status}\n{os.read(self._report, 1 << 16).decode()}"
+
+    def go_on(self) -> None:
+        """Let it run again after a stop."""
+        signal.pidfd_send_signal(self._pidfd, signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL, and wait for the end."""
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)

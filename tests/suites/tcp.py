@@ -2,15 +2,18 @@
 """TCP clients whose accepted ends can be sent through a transport."""
 
 import os
+import select
 import socket
 import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
-from wsrv.testing.processes import BOUND_SECONDS, wait_readable
 from wsrv.engine.ipc.record import Arrival
-from wsrv.engine.ipc.transport import ConnectionSource
+from wsrv.engine.ipc.transport import Channel, ConnectionSource
+from wsrv.testing.processes import BOUND_SECONDS, wait_readable
+
+REFUSED = b"refused"
 
 
 class Clients:
@@ -33,14 +36,28 @@ class Clients:
             arrivals.append((accepted.detach(), fields))
         return arrivals
 
-    def answer(self, arrival: Arrival) -> bytes:
-        """All that the client of this arrival receives until the end; its own end is closed then."""
+    def answer(self, arrival: Arrival, *channels: Channel) -> bytes:
+        """All that the client of this arrival receives until the end; its own end is closed then.
+
+        Meanwhile `channels` are settled, as a master does it; what comes back is answered with REFUSED.
+        """
         port = arrival[1][2]
         received = b""
+        settling = {fd: channel for channel in channels if (fd := channel.settle_fd()) is not None}
         with self._clients.pop(port) as client:
-            while chunk := client.recv(4096):
-                received += chunk
-        return received
+            poll = select.poll()
+            for fd in (client.fileno(), *settling):
+                poll.register(fd, select.POLLIN)
+            while True:
+                ready = dict(poll.poll(BOUND_SECONDS * 1000))
+                assert ready, f"no end of the answer in {BOUND_SECONDS} s; so far {received!r}"
+                for fd in settling.keys() & ready.keys():
+                    refuse_all(settling[fd].settle())
+                if client.fileno() in ready:
+                    chunk = client.recv(4096)
+                    if not chunk:
+                        return received
+                    received += chunk
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +74,13 @@ def copies(arrival: Arrival, count: int) -> list[Arrival]:
     """The same connection so many times, numbered by their generation: where only the number of them matters."""
     fd, (accept_ns, _, port, listener, family, address) = arrival
     return [(os.dup(fd), (accept_ns, i, port, listener, family, address)) for i in range(count)]
+
+
+def refuse_all(arrivals: Sequence[Arrival]) -> None:
+    """Write REFUSED to each connection and close it, as a master does with what a worker could not take."""
+    for fd, _ in arrivals:
+        os.write(fd, REFUSED)
+        os.close(fd)
 
 
 def close_all(arrivals: Sequence[Arrival]) -> None:

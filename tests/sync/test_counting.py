@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.contracts.processes import Child
 from wsrv.engine.shm.row import COUNTERS, FIRST_GUARD, GUARD_INDEX, GUARD_WORDS, GUARDS
 from wsrv.engine.sync.counting import ACQUIRED, CONTENDED, TALLY_WORDS, WAIT_NS, CountedLock, CountedSemaphore, Tally
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.plugins.primitives.eventfd import Eventfd
 from wsrv.plugins.primitives.posix import Posix
+from wsrv.testing.processes import Child
 
 PERMITS = 3
 AT = 2

@@ -19,13 +19,13 @@ from typing import Any, cast
 
 import pytest
 
-from tests.contracts.processes import BOUND_SECONDS, Child, Gate
 from wsrv.engine.shm.row import COUNTERS
 from wsrv.engine.static.entity import NotServed
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import CELL_BYTES, LOCK, SEMAPHORE, SURVIVES_OWNER, Primitive
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.plugins.registry import load
+from wsrv.testing.processes import BOUND_SECONDS, Child, Gate
 
 PRIMITIVES = load().primitives
 SEMAPHORES = [name for name, primitive in PRIMITIVES.items() if SEMAPHORE in primitive.OFFERS]

@@ -7,14 +7,15 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 import pytest
 
-from tests.contracts.processes import BOUND_SECONDS, Child, Gate
-from tests.contracts.tcp import answer_all
-from wsrv.engine.ipc.transport import Channel, ConnectionSource, Transport
+from wsrv.engine.ipc.transport import Channel, ConnectionSource
+from wsrv.testing.processes import BOUND_SECONDS, Child, Gate
+from wsrv.testing.tcp import answer_all
+from wsrv.testing.transport import TransportContract
 
 Address = tuple[str, int]
 SLOTS = 3
@@ -60,10 +61,10 @@ def assert_own(client: socket.socket, address: Address) -> None:
     assert record[2:] == (port, 0, int(socket.AF_INET), socket.inet_aton(host) + bytes(12)), address
 
 
-class AcceptingContract:
+class AcceptingContract(TransportContract):
     """What a transport does that does not dispatch. A subclass names its class in `transport`."""
 
-    transport: ClassVar[type[Transport]]
+    dispatches: ClassVar[bool] = False
 
     @pytest.fixture
     def listener(self, nothing_left_behind: None) -> Iterator[socket.socket]:
@@ -83,25 +84,17 @@ class AcceptingContract:
         address: Address = listener.getsockname()
         return address
 
-    @pytest.fixture
-    def gate(self, nothing_left_behind: None) -> Iterator[Gate]:
-        made = Gate()
-        yield made
-        made.close()
-
     @contextmanager
     def workers(self, channels: list[Channel], gate: Gate) -> Iterator[list[Child]]:
         """A worker in each slot, answering, for as long as the block lasts."""
-        children: list[Child] = []
-        try:
-            for channel in channels:
-                children.append(Child(answer_until(channel, gate), [*channel.kept_fds(), gate.fd]))
+        with ExitStack() as stack:
+            children = [
+                stack.enter_context(Child(answer_until(channel, gate), [*channel.kept_fds(), gate.fd]))
+                for channel in channels
+            ]
             yield children
-        finally:
-            for child in children:
+            for _ in children:
                 gate.open()
-            for child in children:
-                child.__exit__(None, None, None)
 
     def test_connections_to_the_listener_are_taken_by_the_workers_with_their_own_records(
         self, channels: list[Channel], address: Address, gate: Gate
@@ -120,15 +113,10 @@ class AcceptingContract:
                 os.write(fd, b"%d %d" % (bool(flags[0] & os.O_NONBLOCK), bool(flags[1] & fcntl.FD_CLOEXEC)))
                 os.close(fd)
 
-        def work() -> None:
-            until(channels[0].source(), gate, look)
-
-        def close_others() -> None:
-            for channel in channels[1:]:
-                channel.close()
-
-        close_others()
-        with Child(work, [*channels[0].kept_fds(), gate.fd]):
+        first, *others = channels
+        for channel in others:
+            channel.close()
+        with Child(lambda: until(first.source(), gate, look), [*first.kept_fds(), gate.fd]):
             assert [answered(connect(address)) for _ in range(3)] == [b"1 1"] * 3
             gate.open()
 
@@ -143,13 +131,15 @@ class AcceptingContract:
 
             return work
 
-        children = [Child(stand_still(channel), [*channel.kept_fds(), gate.fd]) for channel in channels]
-        for _ in children:
-            gate.wait()
-        waiting = [connect(address) for _ in range(30)]
-        for child in children:
-            child.kill()
-            child.__exit__(None, None, None)
+        with ExitStack() as stack:
+            children = [
+                stack.enter_context(Child(stand_still(channel), [*channel.kept_fds(), gate.fd])) for channel in channels
+            ]
+            for _ in children:
+                gate.wait()
+            waiting = [connect(address) for _ in range(30)]
+            for child in children:
+                child.kill()
         for channel in channels:
             channel.vacated()
         with self.workers(channels, gate):

@@ -14,9 +14,10 @@ from typing import ClassVar
 
 import pytest
 
-from tests.contracts.processes import Child, Gate, open_fds
-from tests.contracts.tcp import REFUSED, Clients, answer_all, answer_of, close_all, copies, take_at_least
-from wsrv.engine.ipc.transport import Channel, Transport
+from wsrv.engine.ipc.transport import Channel
+from wsrv.testing.processes import Child, Gate, open_fds
+from wsrv.testing.tcp import REFUSED, Clients, answer_all, answer_of, close_all, copies, take_at_least
+from wsrv.testing.transport import TransportContract
 
 CAPACITY = 128
 
@@ -43,10 +44,10 @@ def leave_free(descriptors: int) -> Callable[[], None]:
     return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-class DispatchingContract:
+class DispatchingContract(TransportContract):
     """What a transport does that dispatches. A subclass names its class in `transport`."""
 
-    transport: ClassVar[type[Transport]]
+    dispatches: ClassVar[bool] = True
 
     @contextmanager
     def opened(self, slots: int, capacity: int) -> Iterator[list[Channel]]:
@@ -65,12 +66,6 @@ class DispatchingContract:
     @pytest.fixture
     def channel(self, channels: list[Channel]) -> Channel:
         return channels[0]
-
-    @pytest.fixture
-    def gate(self, nothing_left_behind: None) -> Iterator[Gate]:
-        made = Gate()
-        yield made
-        made.close()
 
     @pytest.mark.parametrize("slots", [1, 3])
     def test_there_is_a_channel_for_each_slot(self, nothing_left_behind: None, slots: int) -> None:

@@ -1,0 +1,78 @@
+# A child of the master: how it begins, and how it ended.
+#
+# Rule 1: the master is one thread when it forks; a plugin that has started another is named and nothing is forked.
+# Rule 2: a child closes every descriptor that is not on its list: a client's descriptor that it inherited would hold
+#         back that client's FIN, the runtime folder's would keep a dead server's name taken.
+# Rule 3: a child never returns into the master's frames; it ends in os._exit.
+"""Forking."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from wsrv.engine.master.outcome import CannotStart
+
+_PR_SET_NAME = 15
+_EXIT_BUG = 70
+
+
+def fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
+    """Fork a child that does `work` and ends; its pid."""
+    strangers = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
+    if strangers:
+        raise CannotStart(f"a plugin has started thread {strangers[0]!r}, and a process with threads must not fork")
+    _flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    status = _EXIT_BUG
+    try:
+        _settle_in(keep, name)
+        work()
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            _flush()
+        finally:
+            os._exit(status)
+
+
+def ending(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ended with status {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:  # most real-time signals have no name
+        return f"was killed by signal {-code}"
+
+
+def _flush() -> None:
+    """Leave nothing in the standard streams, where there are any and somebody takes it."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
+
+
+def _settle_in(keep: list[int], name: str) -> None:
+    """Become a child: no signals of the master's, no descriptors of the master's, a name of its own."""
+    signal.set_wakeup_fd(-1)
+    # A terminal sends Ctrl-C to everybody; what it means is the master's to say.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    begin = 3
+    for fd in sorted(keep):
+        if fd >= begin:
+            os.closerange(begin, fd)
+            begin = fd + 1
+    os.closerange(begin, os.sysconf("SC_OPEN_MAX"))
+    ctypes.PyDLL(None).prctl(_PR_SET_NAME, name.encode()[:15], 0, 0, 0)
