@@ -6,6 +6,7 @@
 # Rule 3: a refusal needs no descriptor: the page is read once a second, and if that cannot be, the last one does.
 """Refusing connections that no worker can take."""
 
+import fcntl
 import os
 import select
 import socket
@@ -56,6 +57,10 @@ class Refuser:
             return
         if self._lingering and (fd >= self._reserve or len(self._lingering) >= _MAX_LINGERING):
             self.let_go(next(iter(self._lingering)))
+            if fd >= self._reserve:
+                # Into the place that became free: the reserve is not for those who stay.
+                fd, high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0), fd
+                os.close(high)
         self._lingering[fd] = now_ns + _LINGER_NS
         self._epoll.register(fd, select.EPOLLIN)
 

@@ -245,7 +245,10 @@ def test_a_worker_without_descriptors_answers_503_and_goes_on(launch: Launcher, 
         answers = Counter(int(client.received[9:12]) for client in crowd.clients)
         assert set(answers) == {200, 503}
         assert answers[200] < LIMIT // 2
-        assert refused(server) == {"worker_full": answers[503]}
+        # With pidfd_getfd the master holds its copies for a moment, and may be the one that is full.
+        found = refused(server)
+        assert set(found) <= {"worker_full", "master_full"}
+        assert sum(found.values()) == answers[503]
         held[0].sendall(GET)
         assert read_answer(held[0]).status == 200, "who is in is served"
     for sock in held:
