@@ -25,8 +25,8 @@ _FLAGS = int(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
 _AF_INET6 = int(socket.AF_INET6)
 # PyDLL keeps the GIL: a non-blocking listener never waits.
 _accept4 = ctypes.PyDLL(None, use_errno=True).accept4
-# struct sockaddr_in: family, port in network order, address.
-_sockaddr_in = struct.Struct("=H2s4s")
+# struct sockaddr_in without its family: port in network order, address.
+_port_and_ipv4 = struct.Struct(">2xH4s").unpack_from
 _IPV4_REST = bytes(12)
 # What a worker takes in one round: less than the master, or one worker takes what the others are free to serve.
 _WORKER_ROUND = 16
@@ -37,6 +37,7 @@ class Acceptor:
 
     def __init__(self, listener: socket.socket, number: int) -> None:
         self._fd = listener.fileno()
+        self._family = int(listener.family)
         self._number = number
         self._serial = 0
         self._address = ctypes.create_string_buffer(_ADDRESS_BYTES)
@@ -50,10 +51,12 @@ class Acceptor:
         was accepted in this call."""
         batch: list[Arrival] = []
         now_ns = monotonic_ns()
-        raw, number, serial = self._raw, self._number, self._serial
+        listener, at, length_at = self._fd, self._address_at, self._length_at
+        raw, number, family, serial = self._raw, self._number, self._family, self._serial
+        # What accept4 puts there is the length of this family's addresses, whoever connects.
+        self._length.value = _ADDRESS_BYTES
         while len(batch) < limit:
-            self._length.value = _ADDRESS_BYTES
-            fd = _accept4(self._fd, self._address_at, self._length_at, _FLAGS)
+            fd = _accept4(listener, at, length_at, _FLAGS)
             if fd < 0:
                 trouble = ctypes.get_errno()
                 if trouble in _PASSED_OVER:
@@ -61,10 +64,10 @@ class Acceptor:
                 if trouble in _EXHAUSTED and not batch:
                     raise OSError(trouble, os.strerror(trouble))
                 break
-            family, port, ipv4 = _sockaddr_in.unpack_from(raw)
-            address = bytes(raw[8:24]) if family == _AF_INET6 else ipv4 + _IPV4_REST
+            port, ipv4 = _port_and_ipv4(raw)
             serial = (serial + 1) & 0xFFFFFFFF
-            batch.append((fd, (now_ns, serial, (port[0] << 8) | port[1], number, family, address)))
+            address = bytes(raw[8:24]) if family == _AF_INET6 else ipv4 + _IPV4_REST
+            batch.append((fd, (now_ns, serial, port, number, family, address)))
         self._serial = serial
         return batch
 

@@ -61,8 +61,8 @@ class Channel(Protocol):
         """Finish what the worker has answered for; what it could not take comes back, to be refused."""
 
     def vacated(self) -> None:
-        """The worker of this slot is gone: get what it was in the middle of ready for its successor. To be called
-        before the successor is forked."""
+        """The worker of this slot is gone, or has closed its source: get what it was in the middle of ready for its
+        successor. To be called before the successor is forked."""
 
     def kept_fds(self) -> list[int]:
         """The descriptors that a forked worker of this slot must not close."""

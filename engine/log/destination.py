@@ -7,6 +7,7 @@
 # Rule 3: a file is rotated in prepare(), between whole lines. Where it cannot be renamed it grows on.
 """Destinations of the access log: a file that rotates, or a stream that somebody reads."""
 
+import contextlib
 import os
 import select
 import stat
@@ -94,7 +95,8 @@ class FileDestination:
             for newer, older in reversed(list(pairwise(names))):
                 os.replace(newer, older)
             if self._keep == 0:
-                os.unlink(self._path)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self._path)
             fresh = os.open(self._path, _FLAGS, _MODE)
         except OSError as e:
             self._max_bytes = 0

@@ -20,7 +20,7 @@ from wsrv.engine.master.slot import Slot
 # Connections accepted in one round (nginx multi_accept takes all there are).
 _ROUND = 64
 # Fewer than this are not split between workers: a message costs more than a moment's wait.
-_SHARE = 8
+_SHARE = 32
 
 
 class Dispatcher:

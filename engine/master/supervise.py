@@ -149,6 +149,7 @@ class Nursery:
             return
         self._leavers.append(slot.process)
         slot.process = None
+        slot.channel.vacated()
         slot.restarts += 1
         self.start_worker(slot)
 

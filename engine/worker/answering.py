@@ -45,13 +45,14 @@ class Answering:
         self._site = site
         self._pool = pool
         self._ledger = ledger
-        self._waiting: dict[bytes, list[tuple[Connection, Request]]] = {}
+        # By path and query: a redirect repeats the query, which is nobody else's to see.
+        self._waiting: dict[tuple[bytes, bytes], list[tuple[Connection, Request]]] = {}
 
     def fetched(self, done: Finished) -> Iterator[tuple[Connection, Fetched]]:
         """Everybody who waits for what the pool has fetched, and what there is for them."""
         found = done.outcome
         outcome = found if isinstance(found, NotServed) else self._keep(done.key, found, done.began_ns)
-        for conn, request in self._waiting.pop(done.key):
+        for conn, request in self._waiting.pop((done.key, done.query)):
             yield conn, (request, outcome)
 
     def resume(self, conn: Connection, fetched: Fetched, now_ns: int) -> None:
@@ -105,12 +106,13 @@ class Answering:
 
     def _have_fetched(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Let the pool read what only the disk has. One job serves all who wait for the same key."""
-        waiting = self._waiting.get(request.path)
+        wanted = (request.path, request.line.query)
+        waiting = self._waiting.get(wanted)
         if waiting is None:
             if not self._pool.submit(request.path, request.line.path, request.line.query, now_ns):
                 self.error(conn, request, 503, now_ns)
                 return
-            waiting = self._waiting[request.path] = []
+            waiting = self._waiting[wanted] = []
         waiting.append((conn, request))
         self._connections.want(conn, WAIT, NOTHING, now_ns)
 

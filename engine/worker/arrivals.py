@@ -5,10 +5,10 @@
 #         503 and counted as refused; nothing of it is read, logged or counted as a request.
 """A worker's intake of connections."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 
-from wsrv.engine.ipc.record import peer_text
+from wsrv.engine.ipc.record import Arrival, peer_text
 from wsrv.engine.ipc.reserve import first_reserved
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
@@ -44,7 +44,7 @@ class Arrivals:
         self._ledger = ledger
         self._format = log_format
         self._refuse = refuse
-        self._openings: dict[tuple[int, bytes], bytes] = {}
+        self._openings: defaultdict[int, dict[bytes, bytes]] = defaultdict(dict)
         self._lost = 0
         self._reserve = first_reserved()
         self._turned_away: deque[Connection] = deque()
@@ -59,16 +59,15 @@ class Arrivals:
             return []
         if queue is not None:
             queue.release(len(arrivals))
-            self._waited(now_ns, [record[0] for _, record in arrivals])
+            self._waited(now_ns, arrivals)
         counts = self._ledger.counts
         counts[OPENED] += len(arrivals)
         openings, reserve = self._openings, self._reserve
         taken = []
-        for fd, record in arrivals:
-            peer = record[4:]
-            opening = openings.get(peer)
+        for fd, (_, _, _, _, family, address) in arrivals:
+            opening = openings[family].get(address)
             if opening is None:
-                opening = self._opening(peer)
+                opening = self._opening(family, address)
             conn = Connection(fd, opening, now_ns)
             if fd < reserve:
                 taken.append(conn)
@@ -90,20 +89,22 @@ class Arrivals:
         if self._queue is not None:
             self._queue.release(count)
 
-    def _waited(self, now_ns: int, accepted_ns: list[int]) -> None:
+    def _waited(self, now_ns: int, arrivals: list[Arrival]) -> None:
         """Count how long these were on their way. A message mostly holds what was accepted at one time."""
+        first_ns, last_ns = arrivals[0][1][0], arrivals[-1][1][0]
         # The round began before, and what it takes may have been accepted since.
-        now_ns = max(now_ns, accepted_ns[-1])
+        now_ns = max(now_ns, last_ns)
         histogram = self._ledger.wait_histogram
-        if accepted_ns[0] == accepted_ns[-1]:
-            histogram[bucket_of((now_ns - accepted_ns[0]) >> UNIT_SHIFT)] += len(accepted_ns)
+        if first_ns == last_ns:
+            histogram[bucket_of((now_ns - first_ns) >> UNIT_SHIFT)] += len(arrivals)
         else:
-            for accept_ns in accepted_ns:
+            for _, (accept_ns, *_) in arrivals:
                 histogram[bucket_of((now_ns - accept_ns) >> UNIT_SHIFT)] += 1
-        self._ledger.longest_wait(now_ns - accepted_ns[0])
+        self._ledger.longest_wait(now_ns - first_ns)
 
-    def _opening(self, peer: tuple[int, bytes]) -> bytes:
-        if len(self._openings) >= _MAX_OPENINGS:
-            self._openings.clear()
-        opening = self._openings[peer] = self._format.opening(peer_text(*peer))
+    def _opening(self, family: int, address: bytes) -> bytes:
+        openings = self._openings[family]
+        if len(openings) >= _MAX_OPENINGS:
+            openings.clear()
+        opening = openings[address] = self._format.opening(peer_text(family, address))
         return opening

@@ -83,7 +83,9 @@ class Delivery:
     def turn_away(self, conn: Connection, page: Entity, now_ns: int) -> None:
         """Answer a connection that is refused before anything of it is read: no request, no log line."""
         talk = conn.dialogue()
-        talk.out.extend((page.head(page.status, b"close").render(self._clock.date), page.body or b""))
+        answer = page.head(page.status, b"close").render(self._clock.date) + (page.body or b"")
+        self._ledger.counts[BYTES_SENT] += len(answer)
+        talk.out.append(answer)
         talk.closing = talk.lingers = True
         self.flush(conn, now_ns)
 
@@ -92,8 +94,9 @@ class Delivery:
         talk = conn.dialogue()
         body = b"" if request.line.method == b"HEAD" else entity.body or b""
         self._ledger.counts[INTERNAL] += 1
-        self._ledger.publish()
-        talk.out.append(entity.head(entity.status, self.connection(request)).render(self._clock.date) + body)
+        answer = entity.head(entity.status, self.connection(request)).render(self._clock.date) + body
+        self._ledger.counts[BYTES_SENT] += len(answer)
+        talk.out.append(answer)
         talk.closing = not request.persistent
 
     def stream(self, conn: Connection, request: Request, entity: Entity, fd: int) -> None:
@@ -107,7 +110,12 @@ class Delivery:
     def interim(self, conn: Connection, head: bytes) -> None:
         """Send an interim response at once, after what is still to be written."""
         talk = conn.dialogue()
+        self._ledger.counts[BYTES_SENT] += len(head)
         talk.out.append(head)
+        self._write(conn)
+
+    def push(self, conn: Connection) -> None:
+        """Write what can be written of the output while the next answer is waited for."""
         self._write(conn)
 
     def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
@@ -192,6 +200,8 @@ class Delivery:
         """Send the next pieces of a file; False when some is left, or the client is gone."""
         talk = conn.dialogue()
         turn = _TURN_BYTES
+        if not stream.left_bytes:
+            self._record_stream(conn, stream, 0)
         while stream.left_bytes:
             if turn <= 0:
                 return False
@@ -225,7 +235,7 @@ class Delivery:
             else:
                 self._ledger.counts[BYTES_SENT] -= stream.left_bytes
         unsent = sum(len(part) for part in talk.out)
-        self._ledger.counts[BYTES_SENT] -= min(unsent, self._ledger.counts[BYTES_SENT])
+        self._ledger.counts[BYTES_SENT] -= unsent
         self._connections.drop(conn)
 
     def _close(self, conn: Connection, now_ns: int) -> None:

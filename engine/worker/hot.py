@@ -9,6 +9,7 @@
 # Rule 1: no lock, no hook, no allocation that the answer does not need.
 # Rule 2: only status 200 is answered here; whatever else there is to say is said in the slow lane.
 # Rule 3: between 1 and 3 nothing can drop a connection of the batch.
+# Rule 4: connections that came, were answered and go, are closed together at the end of the batch.
 """The hot path of a worker: HotPath.turn answers a batch of connections."""
 
 import os
@@ -16,10 +17,12 @@ from collections.abc import Callable
 from time import monotonic_ns
 
 from wsrv.engine.http.fields import MAX_HEAD_BYTES
+from wsrv.engine.ipc.closing import close_all
 from wsrv.engine.shm.histogram import BUCKET_TABLE, UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, HITS, STATUS_INDEX, Ledger
+from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import Connection, Connections
+from wsrv.engine.worker.connection import CLOSED, Connection, Connections
 from wsrv.engine.worker.prepared import Prepared, Shelf
 
 READ_BYTES = MAX_HEAD_BYTES
@@ -101,6 +104,7 @@ class HotPath:
         histogram = self._ledger.histogram
         write, clock = os.write, monotonic_ns
         units = 0
+        done: list[int] = []
         for conn, prepared in answers:
             try:
                 wire = prepared.wire
@@ -116,10 +120,16 @@ class HotPath:
                 continue
             units = (clock() - now_ns) >> UNIT_SHIFT
             histogram[BUCKET_TABLE[units] if units < _TABLE_UNITS else bucket_of(units)] += 1
-            if prepared.close:
+            if prepared.close and not conn.held:
+                conn.state = CLOSED
+                done.append(conn.fd)
+            elif prepared.close:
                 connections.drop(conn)
             elif conn.held:
                 conn.active_ns = now_ns
             else:
                 connections.hold(conn, now_ns)
         self._ledger.longest(units << UNIT_SHIFT)
+        if done:
+            close_all(done)
+            self._ledger.counts[CLOSED_COUNT] += len(done)

@@ -31,8 +31,11 @@ from wsrv.engine.worker.connection import (
     LINGER,
     LINGER_BYTES,
     READ,
+    WAIT,
+    WRITE,
     Connection,
     Connections,
+    Dialogue,
 )
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.hot import READ_BYTES
@@ -107,6 +110,9 @@ class Intake:
         if conn.state in (HEAD, BODY):
             self._refuse(conn, 408, now_ns)
             self._delivery.flush(conn, now_ns)
+            if conn.state == WRITE:
+                # It does not even take that.
+                self._delivery.abandon(conn)
         else:
             self._delivery.abandon(conn)
 
@@ -153,18 +159,26 @@ class Intake:
     def _answer_all(self, conn: Connection, now_ns: int) -> None:
         """Answer every request that is whole, in order, then write it all out."""
         talk = conn.dialogue()
-        while talk.buffer and not talk.closing and talk.stream is None and conn.state in (IDLE, HEAD, BODY):
-            if conn.state == BODY:
-                if not self._read_body(conn, now_ns):
-                    break
-            elif not self._read_head(conn, now_ns):
+        while True:
+            self._read_all(conn, talk, now_ns)
+            if conn.state in (WAIT, BODY):
+                self._delivery.push(conn)
+            if conn.state not in (IDLE, HEAD):
+                return
+            if not (talk.out or talk.stream is not None):
                 break
-        if conn.state == CLOSED:
-            return
-        if conn.state in (IDLE, HEAD) and (talk.out or talk.stream is not None):
-            self._delivery.flush(conn, now_ns)
-        elif not conn.held:
+            # Behind a file that was taken at once there may be more to answer.
+            if not (self._delivery.flush(conn, now_ns) and conn.state == IDLE and talk.buffer):
+                return
+        if not conn.held:
             self._connections.hold(conn, now_ns)
+
+    def _read_all(self, conn: Connection, talk: Dialogue, now_ns: int) -> None:
+        """Answer the requests in the buffer, until one is not whole, or has to wait, or streams."""
+        while talk.buffer and not talk.closing and talk.stream is None and conn.state in (IDLE, HEAD, BODY):
+            read = self._read_body if conn.state == BODY else self._read_head
+            if not read(conn, now_ns):
+                return
 
     def _read_head(self, conn: Connection, now_ns: int) -> bool:
         """Take one head off the buffer; False when it is not whole yet."""

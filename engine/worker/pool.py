@@ -10,6 +10,7 @@
 # Rule 3: jobs are few and made of long calls that give the GIL up.
 """A bounded pool of threads that fetch what only the disk has."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -41,6 +42,7 @@ class Finished(NamedTuple):
     """What became of a job."""
 
     key: bytes
+    query: bytes
     began_ns: int
     outcome: Entity | NotServed
 
@@ -78,11 +80,12 @@ class FilePool:
         return self._bell
 
     def submit(self, key: bytes, raw_path: bytes, query: bytes, now_ns: int) -> bool:
-        """Queue a look-up; False when the queue is full."""
+        """Queue a look-up; False when the queue is full, or no thread can be had."""
         if not self._locks.empty.try_acquire():
             return False
-        if not self._started:
-            self._start()
+        if not (self._started or self._start()):
+            self._locks.empty.release()
+            return False
         self._locks.mutex.acquire()
         self._jobs.append(Job(key, raw_path, query, now_ns))
         self._locks.mutex.release()
@@ -97,13 +100,17 @@ class FilePool:
             return []
         return [self._finished.popleft() for _ in range(len(self._finished))]
 
-    def _start(self) -> None:
-        self._started = True
+    def _start(self) -> bool:
+        """Start the threads, or as many as there may be; whether there is one."""
         # Signals are the loop's: a thread that took one would leave the loop asleep.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        for number in range(self._threads):
-            threading.Thread(target=self._work, name=f"wsrv-pool-{number}", daemon=True).start()
+        # RuntimeError: the system gives no more threads (RLIMIT_NPROC, pids.max).
+        with contextlib.suppress(RuntimeError):
+            for number in range(self._threads):
+                threading.Thread(target=self._work, name=f"wsrv-pool-{number}", daemon=True).start()
+                self._started = True
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return self._started
 
     def _work(self) -> None:
         locks = self._locks
@@ -113,7 +120,7 @@ class FilePool:
             job = self._jobs.popleft()
             locks.mutex.release()
             locks.empty.release()
-            self._finished.append(Finished(job.key, job.began_ns, self._look_up(job)))
+            self._finished.append(Finished(job.key, job.query, job.began_ns, self._look_up(job)))
             os.eventfd_write(self._bell, 1)
 
     def _look_up(self, job: Job) -> Entity | NotServed:

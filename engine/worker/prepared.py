@@ -28,12 +28,16 @@ from wsrv.engine.worker.clock import SECOND_NS, Clock
 # Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
 JOIN_BYTES = 16 * 1024
 # What an entity takes beside its body, roughly: the objects, the head, the dict slots.
-OVERHEAD_BYTES = 1024
+OVERHEAD_BYTES = 2560
+# A small body is held once, and once more in the wire bytes of each kind of Connection field.
+COPIES = 4
 # Field blocks are remembered up to this size each and this much in all.
 BLOCK_BYTES = 2 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024
+BLOCK_OVERHEAD_BYTES = 700
 # Request lines that lead to one entity: spellings and query strings. An attacker has as many as he likes.
-LINES_PER_ENTITY = 16
+LINES_PER_ENTITY = 8
+LINE_BYTES = 256
 
 
 class Prepared:
@@ -124,10 +128,11 @@ class Shelf:
         client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
         known = Remembered(fields, front, plain, client)
         if len(block) <= BLOCK_BYTES and not self._forgetful:
-            self._remembered_bytes += len(block)
+            weight = len(block) + BLOCK_OVERHEAD_BYTES
+            self._remembered_bytes += weight
             if self._remembered_bytes > MEMORY_BYTES:
                 self.remembered.clear()
-                self._remembered_bytes = len(block)
+                self._remembered_bytes = weight
             self.remembered[block] = known
         return known
 
@@ -148,7 +153,7 @@ class Shelf:
         cached = Cached(key, entity, checked_ns)
         if entity.body is not None and entity.settled and entity.status == 200:
             size = len(entity.body)
-            self.store.put(key, cached, OVERHEAD_BYTES + size * (2 if size <= JOIN_BYTES else 1))
+            self.store.put(key, cached, OVERHEAD_BYTES + size * (COPIES if size <= JOIN_BYTES else 1))
         return cached
 
     def gauge(self, counts: MutableSequence[int]) -> None:
@@ -175,7 +180,7 @@ class Shelf:
     def shelve(self, prepared: Prepared, front: dict[bytes, Prepared], raw_line: bytes) -> None:
         """Let the hot path find `prepared` by `raw_line`, if its entity is held."""
         cached = prepared.cached
-        if self.store.get(cached.key) is not cached or raw_line in front:
+        if len(raw_line) > LINE_BYTES or self.store.get(cached.key) is not cached or raw_line in front:
             return
         if len(cached.lines) == LINES_PER_ENTITY:
             old_front, old_line = cached.lines.pop(0)

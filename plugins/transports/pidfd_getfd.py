@@ -223,7 +223,7 @@ class PidfdGetfdChannel:
         return ours
 
     def vacated(self) -> None:
-        """What the dead worker had claimed and not settled nobody has read: its successor claims it again."""
+        """What a dead worker had claimed and not settled nobody has read: its successor claims it again."""
         self._first = self._done + self._look_at_settled()
         _count(self._doorbell)
         if self._published > self._first:

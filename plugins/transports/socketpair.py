@@ -14,7 +14,6 @@
 import contextlib
 import errno
 import fcntl
-import os
 import select
 import socket
 import sys
@@ -23,6 +22,7 @@ from array import array
 from collections.abc import Sequence
 from typing import ClassVar
 
+from wsrv.engine.ipc.closing import close_all
 from wsrv.engine.ipc.record import RECORD, RECORD_BYTES, Arrival
 from wsrv.engine.ipc.transport import Channel, ConnectionSource, Transport
 from wsrv.plugins.hookspecs import hookimpl
@@ -110,8 +110,7 @@ class SocketpairChannel:
                 if error.errno in _FULL:
                     break
                 raise
-            for fd in fds:
-                os.close(fd)
+            close_all(fds)
             sent += len(part)
         return sent
 

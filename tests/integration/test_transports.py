@@ -165,6 +165,32 @@ def test_connections_that_no_worker_has_taken_survive_the_death_of_all_workers(
     assert server.stats()["requests_total"] == 100
 
 
+@every_transport
+def test_workers_that_are_told_to_end_are_succeeded_while_they_finish(launch: Launcher, site: Path, ipc: str) -> None:
+    with (site / "big").open("wb") as file:
+        file.truncate(BIG)
+    server = launch(site, "--workers", "1", "--ipc", ipc)
+    answered = 0
+    for restarts in range(3):
+        (worker,) = [w for w in server.workers() if w.pid == server.stats()["workers"][0]["pid"]]
+        with Crowd(server.port, 50 - restarts, GET_AND_CLOSE) as crowd:
+            assert crowd.hear() == {200: 50 - restarts}
+        answered += 50 - restarts
+        download = server.connect()
+        download.sendall(b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert download.recv(1000)
+        worker.send_signal(signal.SIGTERM)
+        wait_for(lambda n=restarts: server.stats()["workers"][0]["restarts"] > n, "the successor")  # type: ignore[misc]
+    with Crowd(server.port, 50, GET_AND_CLOSE) as crowd:
+        assert crowd.hear() == {200: 50}
+    stats = wait_for(lambda: (s := server.stats())["requests_total"] >= answered + 50 and s, "all requests counted")
+    assert stats["requests_total"] == answered + 50
+    assert stats["connections_refused"] == {}
+    server.disconnect()
+    server.signal(signal.SIGTERM)
+    assert server.status() == 0
+
+
 @every_dispatching
 def test_overload_is_200_or_503_for_everybody_and_a_reset_for_nobody(servers: Servers, site: Path, ipc: str) -> None:
     server = servers(site, "--workers", "1", "--queue", "100", "--ipc", ipc)
@@ -258,6 +284,25 @@ def test_a_worker_without_descriptors_answers_503_and_goes_on(launch: Launcher, 
     assert len(server.log_lines(62 + answers[200])) == server.stats()["requests_total"] == 62 + answers[200]
     server.signal(signal.SIGTERM)
     assert server.status() == 0
+
+
+@every_dispatching
+def test_overload_of_a_master_without_descriptors_is_a_503_for_everybody(
+    launch: Launcher, site: Path, ipc: str
+) -> None:
+    server = under_limit(launch, site, ipc)
+    workers = server.workers()
+    stop(*workers)
+    with Crowd(server.port, 1000, GET_AND_CLOSE) as crowd:
+        crowd.ask()
+        found = crowd.hear()
+    assert found == {503: 1000}
+    assert sum(refused(server).values()) == 1000
+    go_on(*workers)
+    wait_for(lambda: server.get("/").status == 200, "the worker to serve again")
+    server.signal(signal.SIGTERM)
+    assert server.status() == 0
+    assert "Too many open files" not in server.words()
 
 
 def crowd_has(crowd: Crowd, number: int) -> bool:

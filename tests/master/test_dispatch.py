@@ -125,9 +125,9 @@ def test_one_at_a_time_everybody_has_his_turn() -> None:
 
 def test_a_crowd_is_shared_out_evenly() -> None:
     with gate(128, 128) as (master, slots):
-        master.connect(60)
-        assert master.accept_all() == 60
-        assert [slot.channel.depth() for slot in slots] == [30, 30]
+        master.connect(64)
+        assert master.accept_all() == 64
+        assert [slot.channel.depth() for slot in slots] == [32, 32]
 
 
 def test_a_round_is_bounded() -> None:

@@ -1,6 +1,8 @@
 # Over TCP on loopback: only there does a close with unread bytes become a reset.
 """The master's 503: whole for everybody, without a reset, and bounded in number and time."""
 
+import errno
+import fcntl
 import os
 import select
 import socket
@@ -67,9 +69,14 @@ class Door:
 
 
 @pytest.fixture
-def door(_no_descriptor_left: None) -> Iterator[Door]:
-    with ExitStack() as undo:
-        yield Door(undo)
+def undo(_no_descriptor_left: None) -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def door(undo: ExitStack) -> Door:
+    return Door(undo)
 
 
 def whole(client: socket.socket) -> bytes:
@@ -198,3 +205,60 @@ def test_a_descriptor_that_was_let_go_is_not_owned(door: Door) -> None:
     assert not door.refuser.owns(fd)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
+
+
+def test_those_whose_descriptors_lie_in_the_reserve_stay_one_at_a_time_and_out_of_it(
+    undo: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wsrv.engine.master.refusal.first_reserved", lambda: 200)
+    door = Door(undo)
+    clients = []
+    for _ in range(20):
+        client, low = door.connect()
+        client.sendall(REQUEST)
+        clients.append(client)
+        fd = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 200)
+        os.close(low)
+        door.refuser.refuse(fd, "master_full")
+    (stays,) = door.refuser.fds()
+    assert stays < 200
+    for client in clients:
+        assert_is_503(whole(client))
+
+
+def test_the_page_is_read_once_a_second_and_kept_when_it_cannot_be_read(
+    undo: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = 10**15
+    monkeypatch.setattr("wsrv.engine.master.refusal.monotonic_ns", lambda: now_ns)
+    door = Door(undo)
+    reads = 0
+
+    def read() -> Entity:
+        nonlocal reads
+        reads += 1
+        if reads == 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return page()
+
+    door.refuser._page = read
+    for after_ns, wanted in ((0, 1), (999_999_999, 1), (1, 2), (999_999_999, 2), (1, 3)):
+        now_ns += after_ns
+        client, fd = door.connect()
+        door.refuser.refuse(fd, "queue_full")
+        assert_is_503(whole(client))
+        assert reads == wanted
+
+
+def test_without_any_page_there_is_still_an_answer(undo: ExitStack) -> None:
+    def fail() -> Entity:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    door = Door(undo)
+    door.refuser._page = fail
+    client, fd = door.connect()
+    door.refuser.refuse(fd, "queue_full")
+    answer = whole(client)
+    assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
+    assert b"\r\nRetry-After: 1\r\n" in answer
+    assert b"<h1>503 Service Unavailable</h1>" in answer

@@ -167,3 +167,21 @@ def test_at_the_masters_own_limit_taking_back_leaves_the_permits_right(master: M
     master.assert_permits()
     taken(second)
     second.channel.settle()
+
+
+def test_a_connection_for_which_the_master_has_no_descriptor_to_spare_is_refused(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = 30
+    taken_now = open_fds()
+    free = [number for number in range(len(taken_now) + 2 * clients) if number not in taken_now]
+    reserve = free[clients + 10]
+    monkeypatch.setattr("wsrv.engine.master.dispatch.first_reserved", lambda: reserve)
+    dispatcher = Dispatcher(master.listener, 0, master.slots, master._refuse)
+    with ExitStack() as undo:
+        for _ in range(clients):
+            undo.enter_context(socket.create_connection(master.listener.getsockname(), 10))
+        assert dispatcher.accept() == clients
+    assert sum(slot.channel.depth() or 0 for slot in master.slots) == 10
+    assert master.refused == ["master_full"] * 20
+    master.assert_permits()

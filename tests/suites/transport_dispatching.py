@@ -207,6 +207,33 @@ class DispatchingContract(TransportContract):
                 assert clients.answer(arrival, channel) == answer_of(arrival)
         assert channel.depth() == 0
 
+    def test_a_worker_that_closes_its_source_is_succeeded_while_it_lives(
+        self, channel: Channel, clients: Clients, gate: Gate
+    ) -> None:
+        arrivals = clients.arrive(20)
+
+        def leave() -> None:
+            source = channel.source()
+            taken = take_at_least(source, 5)
+            source.close()
+            gate.open()
+            signal.pause()
+            answer_all(taken)
+
+        assert channel.send(arrivals[:5]) == 5
+        with Child(leave, [*channel.kept_fds(), gate.fd]) as leaver:
+            gate.wait()
+            assert channel.send(arrivals[5:]) == 15
+            channel.vacated()
+            assert channel.depth() == 15
+            with worker_of(channel, answer_so_many(channel, 15)):
+                for arrival in arrivals[5:]:
+                    assert clients.answer(arrival, channel) == answer_of(arrival)
+            assert channel.settle() == []
+            leaver.kill()
+        for arrival in arrivals[:5]:
+            assert clients.answer(arrival) == b""
+
     def test_what_a_dead_worker_had_taken_has_an_end(self, channel: Channel, clients: Clients, gate: Gate) -> None:
         arrivals = clients.arrive(5)
 

@@ -14,6 +14,7 @@ from wsrv.engine.settings import CacheSettings
 from wsrv.engine.worker.clock import SECOND_NS
 from wsrv.engine.worker.prepared import (
     BLOCK_BYTES,
+    COPIES,
     JOIN_BYTES,
     LINES_PER_ENTITY,
     MEMORY_BYTES,
@@ -152,7 +153,7 @@ def test_what_is_evicted_is_found_by_no_line_any_more(make_bench: MakeBench, roo
     names = [b"%d.txt" % number for number in range(20)]
     for name in names:
         (root / os.fsdecode(name)).write_bytes(name)
-    bench = make_bench(cache=CacheSettings(capacity_bytes=5 * (OVERHEAD_BYTES + 12)))
+    bench = make_bench(cache=CacheSettings(capacity_bytes=5 * (OVERHEAD_BYTES + 6 * COPIES)))
     fronts = [bench.shelf.remember(block).front for block in (BLOCK, b"\r\n")]
     for name in names:
         cached = keep(bench, name)
