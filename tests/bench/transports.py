@@ -6,9 +6,10 @@
 """Cost, fairness, waiting and loss of every transport, as a Markdown table on stdout."""
 
 import argparse
+import contextlib
 import json
+import random
 import re
-import signal
 import statistics
 import subprocess
 import sys
@@ -30,8 +31,8 @@ NEEDS = {
     "reuseport": "nothing; the queue is the kernel's, one a worker",
 }
 WARM_UP = 3000
-KILL_SECONDS = 0.3
-REQUESTS_A_KILL = 25_000
+KILL_SECONDS = 0.2
+REQUESTS_A_KILL = 15_000
 
 
 class Server:
@@ -73,10 +74,14 @@ class Server:
         """Requests by worker."""
         return [worker["requests_total"] for worker in self.stats()["workers"]]
 
-    def kill_worker(self, turn: int) -> None:
-        workers = sorted((p for p in self.family() if p.name().startswith("wsrv: worker")), key=psutil.Process.name)
-        if workers:
-            workers[turn % len(workers)].send_signal(signal.SIGKILL)
+    def worker(self, turn: int) -> psutil.Process:
+        """One of the workers, each when its turn has come."""
+        while True:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                alive = [p for p in self.family() if p.status() != psutil.STATUS_ZOMBIE]
+                workers = sorted((p for p in alive if p.name().startswith("wsrv: worker")), key=psutil.Process.name)
+                if workers:
+                    return workers[turn % len(workers)]
 
     def end(self) -> None:
         self._popen.terminate()
@@ -102,10 +107,12 @@ def lost_by_kills(server: Server, kills: int, concurrency: int) -> float:
     command = ("ab", "-q", "-r", "-n", str(requests), "-c", str(concurrency), url)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as load:
         for kill in range(kills):
-            time.sleep(KILL_SECONDS)
+            victim = server.worker(kill)
+            # Found before, and at no fixed distance: so that it may be in the middle of anything.
+            time.sleep(random.uniform(0.5, 1.5) * KILL_SECONDS)
             if load.poll() is not None:
                 sys.exit("ab ended before the kills: raise REQUESTS_A_KILL")
-            server.kill_worker(kill)
+            victim.kill()
         table = load.communicate()[0]
     # A connection that ends early is counted under Length; one that is reset under Receive too.
     found = re.search(r"Length: (\d+)", table)
@@ -148,7 +155,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--kills", type=int, default=30)
     arguments = parser.parse_args()
     names = [name for name, transport in load().transports.items() if transport.available() is None]
     rows = {name: Row() for name in names}

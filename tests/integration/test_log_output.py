@@ -19,7 +19,7 @@ from tests.support.launch import Launched, Launcher, environment
 from tests.support.server import WSRV, read_answer, wait_for
 
 # Together they overflow a pipe (64 KiB) and two workers' rings (1 MiB each) many times over.
-TOO_MANY = 60_000
+TOO_MANY = 160_000
 _LINE = re.compile(rb'127\.0\.0\.1 - - \[[^]]+\] "GET /[^" ]* HTTP/1\.[01]" 200 \d+ "-" "[^"]*"')
 _LOST = re.compile(r"warning: (\d+) lines of the access log were lost")
 

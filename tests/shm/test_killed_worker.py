@@ -5,6 +5,7 @@
 """What readers see of a worker's row, while it writes and after it was killed."""
 
 import random
+import signal
 from time import monotonic
 
 from wsrv.engine.shm.mapping import Mapping
@@ -12,6 +13,7 @@ from wsrv.engine.shm.row import (
     BYTES_SENT,
     COUNTERS,
     LOG_DROPPED,
+    RING_BYTES,
     STATUS_INDEX,
     STATUSES,
     TAIL_WORD,
@@ -34,11 +36,11 @@ def answered(counts: list[int]) -> int:
 
 
 def write_on(mapping: Mapping, row: Row, seed: int) -> None:
-    """A worker's life: batches of lines, without end."""
+    """A worker's life: batches of lines, until it is killed. Nobody empties its ring: it stops before that is full."""
     chance = random.Random(seed)
     ledger = Ledger(row, mapping.asleep, mapping.bell)
     number = answered(list(ledger.counts))
-    while True:
+    while row.covered() - row.words[TAIL_WORD] < RING_BYTES // 2:
         lines = chance.randrange(1, 64)
         text = b"".join(b"%d %s\n" % (n, b"." * chance.randrange(60)) for n in range(number, number + lines))
         for _ in range(lines):
@@ -46,6 +48,7 @@ def write_on(mapping: Mapping, row: Row, seed: int) -> None:
         number += lines
         ledger.counts[BYTES_SENT] = number
         ledger.commit(text, lines)
+    signal.pause()
 
 
 def write_in_step(mapping: Mapping, row: Row) -> None:
