@@ -7,7 +7,12 @@ import os
 from collections.abc import Generator
 from typing import TypeVar
 
+import hypothesis
 import pytest
+
+# How long an example takes is the machine's affair: no test asserts a time.
+hypothesis.settings.register_profile("wsrv", deadline=None)
+hypothesis.settings.load_profile("wsrv")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

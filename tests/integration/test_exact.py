@@ -15,7 +15,6 @@ from tests.integration.conftest import Servers
 from tests.support.server import Server, read_answer, wait_for
 
 REQUESTS = 100_000
-_LONGEST = re.compile(r"^ *100% +(\d+)", re.MULTILINE)
 _IDENTITY = re.compile(r'"GET /index\.html\?n=(\S+) HTTP/1\.1" 200 ')
 
 
@@ -42,9 +41,6 @@ def test_ab_counts_what_the_server_counts(
     table = subprocess.run(ab, capture_output=True, text=True, check=True, timeout=120).stdout
     assert re.search(r"Failed requests: +0\n", table), table
     assert "Non-2xx" not in table
-    longest = _LONGEST.search(table)
-    assert longest is not None
-    assert int(longest[1]) < 1000, table
     lines = server.log_lines(REQUESTS)
     stats = settled(server, REQUESTS)
     assert len(lines) == REQUESTS
