@@ -32,6 +32,7 @@ NEEDS = {
 }
 WARM_UP = 3000
 KILL_SECONDS = 0.2
+AWAKE_SECONDS = 0.003
 REQUESTS_A_KILL = 15_000
 
 
@@ -108,8 +109,11 @@ def lost_by_kills(server: Server, kills: int, concurrency: int) -> float:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as load:
         for kill in range(kills):
             victim = server.worker(kill)
-            # Found before, and at no fixed distance: so that it may be in the middle of anything.
             time.sleep(random.uniform(0.5, 1.5) * KILL_SECONDS)
+            # Whoever wakes up runs when others have gone to sleep: the victim would never be in the middle of anything.
+            awake = time.monotonic() + AWAKE_SECONDS
+            while time.monotonic() < awake:
+                continue
             if load.poll() is not None:
                 sys.exit("ab ended before the kills: raise REQUESTS_A_KILL")
             victim.kill()
