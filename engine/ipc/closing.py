@@ -1,8 +1,11 @@
-# Closing many descriptors at once. A batch mostly has consecutive numbers: the kernel gives out the lowest free one,
+# Ways of closing, for descriptors that are bare numbers.
+#
+# close_all: many at once. A batch mostly has consecutive numbers: the kernel gives out the lowest free one,
 # and the batch before has just given its own back.
-"""close_all(): one system call for a run of descriptors."""
+"""Closing a batch of descriptors, and one direction of a connection."""
 
 import os
+import socket
 from collections.abc import Sequence
 
 # Below this a call for each is as cheap as looking whether they are a run.
@@ -17,3 +20,12 @@ def close_all(fds: Sequence[int]) -> None:
     else:
         for fd in fds:
             os.close(fd)
+
+
+def half_close(fd: int) -> None:
+    """Send no more on the connection `fd`, which stays open and its owner's. Raises OSError when the client is gone."""
+    half = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd)
+    try:
+        half.shutdown(socket.SHUT_WR)
+    finally:
+        half.detach()

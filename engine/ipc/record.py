@@ -13,30 +13,14 @@
 
 import socket
 import struct
-from typing import NamedTuple
 
 RECORD = struct.Struct("=QIHBB16s")
 RECORD_BYTES = RECORD.size
 
 
-class Record(NamedTuple):
-    """What the master knows of a connection that it passes on."""
-
-    accept_ns: int
-    generation: int
-    port: int
-    listener: int
-    family: int
-    address: bytes
-
-    def pack(self) -> bytes:
-        """The record as it travels."""
-        return RECORD.pack(*self)
-
-
 _MAPPED = bytes(10) + b"\xff\xff"
-# A descriptor that is now the taker's to close, and its record as the bare tuple that struct yields: on the hot
-# path a NamedTuple would cost more to build than the whole parse.
+# A descriptor that is now the taker's to close, and its record as the bare tuple that struct yields, in the order of
+# the drawing: on the hot path a NamedTuple would cost more to build than the whole parse.
 RecordFields = tuple[int, int, int, int, int, bytes]
 Arrival = tuple[int, RecordFields]
 

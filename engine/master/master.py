@@ -40,6 +40,7 @@ from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.counting import TALLY_WORDS
 from wsrv.engine.sync.need import obstacle
+from wsrv.engine.worker.inside import MOST_BYTES, UNANSWERED
 from wsrv.engine.worker.loop import LEAVING
 from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
 
@@ -159,7 +160,15 @@ class Master:
                 if question == LEAVING:
                     self._nursery.succeed(line)
                 else:
-                    line.send(json.dumps(self._commands[question.decode()]({})).encode())
+                    self._tell(line, json.dumps(self._commands[question.decode()]({})).encode())
+
+    @staticmethod
+    def _tell(line: socket.socket, text: bytes) -> None:
+        """Send a document to a worker, or that there is none."""
+        try:
+            line.send(text if len(text) <= MOST_BYTES else UNANSWERED)
+        except OSError:
+            line.send(UNANSWERED)
 
     def _tick(self, now_ns: int) -> None:
         self._nursery.tick(now_ns)

@@ -9,12 +9,12 @@
 import fcntl
 import os
 import select
-import socket
 from collections import Counter
 from collections.abc import Callable
 from time import monotonic_ns, time
 
 from wsrv.engine.http.dates import http_date
+from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.ipc.reserve import first_reserved
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import plain_page
@@ -47,11 +47,7 @@ class Refuser:
         try:
             self._read_past(fd)
             os.write(fd, answer)
-            with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=fd) as half:
-                try:
-                    half.shutdown(socket.SHUT_WR)
-                finally:
-                    half.detach()
+            half_close(fd)
         except OSError:
             os.close(fd)
             return

@@ -8,12 +8,12 @@
 """Recording, writing, streaming and closing of answers in the slow lane."""
 
 import os
-import socket
 from collections.abc import Callable
 from itertools import islice
 from time import monotonic_ns
 
 from wsrv.engine.http.escape import log_escape
+from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, Ledger
@@ -27,8 +27,6 @@ from wsrv.engine.worker.request import Request, Stream
 _TURN_BYTES = 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 _MAX_PARTS = 64
-# What a client told us of itself when it told us nothing.
-_NOBODY = (b"", b"")
 
 
 class Delivery:
@@ -39,7 +37,7 @@ class Delivery:
         self._clock = clock
         self._ledger = ledger
         self._format = log_format
-        self._nobody = log_format.client(*_NOBODY)
+        self._nobody = log_format.client(b"", b"")
 
     @staticmethod
     def connection(request: Request) -> bytes:
@@ -112,11 +110,7 @@ class Delivery:
         talk = conn.dialogue()
         self._ledger.counts[BYTES_SENT] += len(head)
         talk.out.append(head)
-        self._write(conn)
-
-    def push(self, conn: Connection) -> None:
-        """Write what can be written of the output while the next answer is waited for."""
-        self._write(conn)
+        self.push(conn)
 
     def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
         """Take over from the hot path an answer of which only `gone` bytes could be written."""
@@ -160,7 +154,7 @@ class Delivery:
     def flush(self, conn: Connection, now_ns: int) -> bool:
         """Write what there is; whether all of it is gone and the connection goes on."""
         talk = conn.dialogue()
-        if not (self._write(conn) and (talk.stream is None or self._pump(conn, talk.stream))):
+        if not (self.push(conn) and (talk.stream is None or self._pump(conn, talk.stream))):
             if conn.fd >= 0:
                 self._connections.want(conn, WRITE, WRITABLE, now_ns)
             return False
@@ -178,8 +172,8 @@ class Delivery:
             self._connections.want(conn, IDLE, READ, now_ns)
         return True
 
-    def _write(self, conn: Connection) -> bool:
-        """Write the output; False when some is left, or the client is gone."""
+    def push(self, conn: Connection) -> bool:
+        """Write what can be written of the output; False when some is left, or the client is gone."""
         talk = conn.dialogue()
         out = talk.out
         while out:
@@ -243,13 +237,10 @@ class Delivery:
         if not talk.lingers:
             self._connections.drop(conn)
             return
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=conn.fd) as half:
-            try:
-                half.shutdown(socket.SHUT_WR)
-            except OSError:
-                half.detach()
-                self._connections.drop(conn)
-                return
-            half.detach()
+        try:
+            half_close(conn.fd)
+        except OSError:
+            self._connections.drop(conn)
+            return
         talk.buffer = b""
         self._connections.want(conn, LINGER, READ, now_ns)

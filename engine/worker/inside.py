@@ -23,9 +23,11 @@ from wsrv.engine.worker.request import Request
 from wsrv.engine.worker.status_page import render
 
 PREFIX = b"/_wsrv/"
-# What is asked of the master, and the longest answer.
+# What is asked of the master, and the longest answer. A document that the line does not take, as that of some hundreds
+# of workers, is UNANSWERED: every question has its answer, or those behind it would get the wrong ones.
 STATS = b"stats"
 MOST_BYTES = 128 * 1024
+UNANSWERED = b"-"
 
 _NO_STORE = ((b"Cache-Control", b"no-store"),)
 _PAGES = {PREFIX: b"text/html; charset=utf-8", PREFIX + b"stats.json": b"application/json"}
@@ -67,7 +69,7 @@ class Inside:
         self._waiting.append((conn, request))
         self._connections.want(conn, WAIT, NOTHING, now_ns)
 
-    def told(self) -> Iterator[tuple[Connection, Request, Entity]]:
+    def told(self, now_ns: int) -> Iterator[tuple[Connection, Request, Entity]]:
         """What the master has said, and to whom it is to be passed on."""
         while True:
             try:
@@ -77,6 +79,9 @@ class Inside:
             if not text:
                 return
             conn, request = self._waiting.popleft()
+            if text == UNANSWERED:
+                yield conn, request, self._shelf.error(503, now_ns)
+                continue
             kind = _PAGES[request.line.path]
             body = text + b"\n" if kind == b"application/json" else render(json.loads(text))
             yield conn, request, of_bytes(200, kind, body, _NO_STORE)

@@ -123,7 +123,7 @@ class Intake:
 
     def told(self, now_ns: int) -> None:
         """The master has answered: pass it on to who waits for it."""
-        for conn, request, entity in self._inside.told():
+        for conn, request, entity in self._inside.told(now_ns):
             self._resume(conn, now_ns, partial(self._inside.resume, conn, request, entity))
 
     def _resume(self, conn: Connection, now_ns: int, answer: Callable[[], None]) -> None:

@@ -72,7 +72,6 @@ class Worker:
     def __init__(self, settings: Settings, policy: Policy, log_format: type[Format], station: Station) -> None:
         self._station = station
         self._ledger = ledger = station.ledger
-        self._format = log_format
         self._clock = Clock(log_format)
         self._site = Site(settings.site, settings.cache)
         pages = ErrorPages(self._site, settings.site, settings.cache)

@@ -23,6 +23,7 @@ body {{ font: 1rem/1.5 system-ui, sans-serif; max-width: 44rem; margin: 2rem aut
 table {{ border-collapse: collapse; width: 100% }}
 caption {{ text-align: left; font-weight: 600; padding: 1rem 0 .25rem }}
 th, td {{ text-align: left; padding: .2rem .5rem .2rem 0; border-bottom: 1px solid #8884 }}
+th {{ width: 55% }}
 td {{ font-variant-numeric: tabular-nums }}
 </style>
 </head>
