@@ -6,7 +6,9 @@
 #       all who wait for the same path.
 """Answering whole requests, in the slow lane."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from wsrv.engine.http.conditional import Validators, evaluate
 from wsrv.engine.http.head import refusal_of
@@ -17,12 +19,25 @@ from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.inside import PREFIX, Inside
-from wsrv.engine.worker.pool import FilePool, Finished
+from wsrv.engine.worker.pool import FilePool, Finished, Work
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.request import Request
 
-# A request that waited for the pool, and what the pool has found.
-Fetched = tuple[Request, Cached | NotServed]
+# A connection, and the call that answers what it waited for.
+Resumption = tuple[Connection, Callable[[], None]]
+
+
+class Errand(NamedTuple):
+    """What the pool does for requests, and what is made of it.
+
+    One job serves all requests with an equal `ticket`: `settle` is called once, in the loop, with what came of `work`;
+    `answer` for each request, with what `settle` returned.
+    """
+
+    ticket: Hashable
+    work: Work
+    settle: Callable[[Finished], object]
+    answer: Callable[[Connection, Request, object, int], None]
 
 
 class Answering:
@@ -45,23 +60,14 @@ class Answering:
         self._site = site
         self._pool = pool
         self._ledger = ledger
-        # By path and query: a redirect repeats the query, which is nobody else's to see.
-        self._waiting: dict[tuple[bytes, bytes], list[tuple[Connection, Request]]] = {}
+        self._waiting: dict[Hashable, tuple[Errand, list[tuple[Connection, Request]]]] = {}
 
-    def fetched(self, done: Finished) -> Iterator[tuple[Connection, Fetched]]:
-        """Everybody who waits for what the pool has fetched, and what there is for them."""
-        found = done.outcome
-        outcome = found if isinstance(found, NotServed) else self._keep(done.key, found, done.began_ns)
-        for conn, request in self._waiting.pop((done.key, done.query)):
-            yield conn, (request, outcome)
-
-    def resume(self, conn: Connection, fetched: Fetched, now_ns: int) -> None:
-        """Answer a request that waited."""
-        request, outcome = fetched
-        if isinstance(outcome, Cached):
-            self._answer(conn, request, outcome, now_ns)
-        else:
-            self.error(conn, request, outcome.status, now_ns)
+    def finished(self, done: Finished, now_ns: int) -> Iterator[Resumption]:
+        """Everybody who waits for what the pool has finished, and how they are answered."""
+        errand, waiting = self._waiting.pop(done.ticket)
+        settled = errand.settle(done)
+        for conn, request in waiting:
+            yield conn, partial(errand.answer, conn, request, settled, now_ns)
 
     def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer a request that is whole, or have it fetched."""
@@ -96,24 +102,43 @@ class Answering:
         except NotServed as e:
             self.error(conn, request, e.status, now_ns)
             return
-        self._answer(conn, request, self._keep(key, entity, now_ns), now_ns)
+        self._answer(conn, request, self._keep(key, key, entity, now_ns), now_ns)
 
-    def _keep(self, key: bytes, entity: Entity, checked_ns: int) -> Cached:
+    def _keep(self, key: bytes, path: bytes, entity: Entity, checked_ns: int) -> Cached:
         """Hold `entity` if it may be held, and say how full the store is."""
-        cached = self._shelf.keep(key, entity, checked_ns)
+        cached = self._shelf.keep(key, self._site, path, entity, checked_ns)
         self._shelf.gauge(self._ledger.counts)
         return cached
 
     def _have_fetched(self, conn: Connection, request: Request, now_ns: int) -> None:
-        """Let the pool read what only the disk has. One job serves all who wait for the same key."""
-        wanted = (request.path, request.line.query)
-        waiting = self._waiting.get(wanted)
-        if waiting is None:
-            if not self._pool.submit(request.path, request.line.path, request.line.query, now_ns):
+        """Let the pool read what only the disk has."""
+        key = request.path
+        raw_path, query = request.line.path, request.line.query
+
+        def settle(done: Finished) -> object:
+            found = done.outcome
+            return self._keep(key, key, found, done.began_ns) if isinstance(found, Entity) else found
+
+        # The query is part of the ticket: a redirect repeats it, and it is nobody else's to see.
+        work = partial(self._site.find, key, raw_path, query=query, nowait=False)
+        self._send(conn, request, Errand((key, query), work, settle, self._resume), now_ns)
+
+    def _resume(self, conn: Connection, request: Request, found: object, now_ns: int) -> None:
+        """Answer a request that waited for a file."""
+        if isinstance(found, Cached):
+            self._answer(conn, request, found, now_ns)
+        else:
+            assert isinstance(found, NotServed), "a look-up ends with an entity or with NotServed"
+            self.error(conn, request, found.status, now_ns)
+
+    def _send(self, conn: Connection, request: Request, errand: Errand, now_ns: int) -> None:
+        """Let the pool do something for `request`, which waits; 503 where the pool has no place for it."""
+        if errand.ticket not in self._waiting:
+            if not self._pool.submit(errand.ticket, errand.work, now_ns):
                 self.error(conn, request, 503, now_ns)
                 return
-            waiting = self._waiting[wanted] = []
-        waiting.append((conn, request))
+            self._waiting[errand.ticket] = (errand, [])
+        self._waiting[errand.ticket][1].append((conn, request))
         self._connections.want(conn, WAIT, NOTHING, now_ns)
 
     def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:

@@ -117,9 +117,9 @@ class Intake:
             self._delivery.abandon(conn)
 
     def finished(self, done: Finished, now_ns: int) -> None:
-        """The pool has fetched `done.key`, or knows why not: answer everybody who waits for it."""
-        for conn, fetched in self._answering.fetched(done):
-            self._resume(conn, now_ns, partial(self._answering.resume, conn, fetched, now_ns))
+        """The pool has done a job: answer everybody who waits for it."""
+        for conn, answer in self._answering.finished(done, now_ns):
+            self._resume(conn, now_ns, answer)
 
     def told(self, now_ns: int) -> None:
         """The master has answered: pass it on to who waits for it."""

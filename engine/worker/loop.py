@@ -76,8 +76,8 @@ class Worker:
         self._site = Site(settings.site, settings.cache)
         pages = ErrorPages(self._site, settings.site, settings.cache)
         self._connections = connections = Connections(ledger, int(settings.http.timeout_seconds * _SECOND_NS))
-        self._shelf = Shelf(settings.cache, policy, self._site, pages, self._clock, log_format)
-        self._pool = FilePool(self._site, settings.process.threads, station.pool)
+        self._shelf = Shelf(settings.cache, policy, pages, self._clock, log_format)
+        self._pool = FilePool(settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)

@@ -1,4 +1,4 @@
-# The file pool: what would make the loop wait for a disk is done by threads.
+# The file pool: what would make the loop wait, for a disk or a long computation, is done by threads.
 #
 # The bounded queue of the report, with its semaphores: `empty` counts free places, `filled` counts jobs, `mutex`
 # guards the queue between producer and consumers. Results come back through a deque and an eventfd in the loop's
@@ -8,7 +8,7 @@
 # Rule 2: threads start with the first job. Python threads disturb a loop through the GIL even when they only wake up,
 #         and a server whose files are in memory never needs one.
 # Rule 3: jobs are few and made of long calls that give the GIL up.
-"""A bounded pool of threads that fetch what only the disk has."""
+"""A bounded pool of threads for what would hold up the loop."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ import threading
 import traceback
 from array import array
 from collections import deque
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 from wsrv.engine.shm.row import GUARD_INDEX
-from wsrv.engine.static.entity import Entity, NotServed
-from wsrv.engine.static.site import Site
+from wsrv.engine.static.entity import NotServed
 from wsrv.engine.sync.counting import CountedLock, CountedSemaphore, Tally
 from wsrv.engine.sync.need import Need
 from wsrv.engine.sync.primitive import LOCK, SEMAPHORE, Lock, Semaphore
@@ -29,22 +29,24 @@ from wsrv.engine.sync.primitive import LOCK, SEMAPHORE, Lock, Semaphore
 NEEDS = (Need("the file pool's queue", SEMAPHORE), Need("the file pool's queue", LOCK))
 
 
-class Job(NamedTuple):
-    """A path to look up. `began_ns` is when: whatever is found is at least that fresh."""
+# What a thread is to do: a few long calls. What it returns is the outcome, as is a NotServed that it raises.
+Work = Callable[[], object]
 
-    key: bytes
-    raw_path: bytes
-    query: bytes
+
+class Job(NamedTuple):
+    """Work under the ticket by which its outcome is claimed. `began_ns`: whatever is found is at least that fresh."""
+
+    ticket: Hashable
+    work: Work
     began_ns: int
 
 
 class Finished(NamedTuple):
-    """What became of a job."""
+    """What became of a job: what its work returned, or the NotServed that it raised."""
 
-    key: bytes
-    query: bytes
+    ticket: Hashable
     began_ns: int
-    outcome: Entity | NotServed
+    outcome: object
 
 
 class PoolLocks(NamedTuple):
@@ -66,8 +68,7 @@ class PoolLocks(NamedTuple):
 class FilePool:
     """`threads` threads behind a bounded queue. `fileno()` polls readable when something is finished."""
 
-    def __init__(self, site: Site, threads: int, locks: PoolLocks) -> None:
-        self._site = site
+    def __init__(self, threads: int, locks: PoolLocks) -> None:
         self._threads = threads
         self._locks = locks
         self._started = False
@@ -79,15 +80,15 @@ class FilePool:
         """The eventfd by which threads call the loop."""
         return self._bell
 
-    def submit(self, key: bytes, raw_path: bytes, query: bytes, now_ns: int) -> bool:
-        """Queue a look-up; False when the queue is full, or no thread can be had."""
+    def submit(self, ticket: Hashable, work: Work, now_ns: int) -> bool:
+        """Queue a job; False when the queue is full, or no thread can be had."""
         if not self._locks.empty.try_acquire():
             return False
         if not (self._started or self._start()):
             self._locks.empty.release()
             return False
         self._locks.mutex.acquire()
-        self._jobs.append(Job(key, raw_path, query, now_ns))
+        self._jobs.append(Job(ticket, work, now_ns))
         self._locks.mutex.release()
         self._locks.filled.release()
         return True
@@ -120,15 +121,16 @@ class FilePool:
             job = self._jobs.popleft()
             locks.mutex.release()
             locks.empty.release()
-            self._finished.append(Finished(job.key, job.query, job.began_ns, self._look_up(job)))
+            self._finished.append(Finished(job.ticket, job.began_ns, _outcome(job.work)))
             os.eventfd_write(self._bell, 1)
 
-    def _look_up(self, job: Job) -> Entity | NotServed:
-        try:
-            return self._site.find(job.key, job.raw_path, query=job.query, nowait=False)
-        except NotServed as e:
-            return e
-        except Exception:
-            # A bug must cost one answer, not a thread and everybody who waits for it.
-            traceback.print_exc()
-            return NotServed(500, "a bug of ours")
+
+def _outcome(work: Work) -> object:
+    try:
+        return work()
+    except NotServed as e:
+        return e
+    except Exception:
+        # A bug must cost one answer, not a thread and everybody who waits for it.
+        traceback.print_exc()
+        return NotServed(500, "a bug of ours")

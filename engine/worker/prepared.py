@@ -11,6 +11,7 @@
 """Prebuilt answers: Remembered field blocks, Cached entities, and the Shelf that holds both."""
 
 from collections.abc import MutableSequence
+from typing import NamedTuple
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.store import Store
@@ -68,16 +69,34 @@ class Prepared:
 
 
 class Cached:
-    """An entity that is held, every answer prepared from it, and the places where those can be found."""
+    """An entity that is held, every answer prepared from it, and the places where those can be found.
 
-    __slots__ = ("answers", "checked_ns", "entity", "key", "lines")
+    `entity` was found at `path` of `site`; `key` tells it from the other representations of that path.
+    """
 
-    def __init__(self, key: bytes, entity: Entity, checked_ns: int) -> None:
+    __slots__ = ("answers", "checked_ns", "entity", "key", "lines", "path", "site")
+
+    def __init__(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> None:
         self.key = key
+        self.site = site
+        self.path = path
         self.entity = entity
         self.checked_ns = checked_ns
         self.answers: dict[tuple[bool, bytes], Prepared] = {}
         self.lines: list[tuple[dict[bytes, Prepared], bytes]] = []
+
+
+class Reading(NamedTuple):
+    """All of a field block that decides which answer a request line means, where a look-up can answer it at all."""
+
+    hostless: bool
+    close: bool
+    keep_alive: bool
+
+    @classmethod
+    def of(cls, fields: Fields) -> "Reading":
+        """The reading of a parsed block."""
+        return cls(fields.host is None, fields.close, fields.keep_alive)
 
 
 class Remembered:
@@ -99,7 +118,6 @@ class Shelf:
         self,
         settings: CacheSettings,
         policy: Policy,
-        site: Site,
         pages: ErrorPages,
         clock: Clock,
         log_format: type[Format],
@@ -108,8 +126,7 @@ class Shelf:
         self.remembered: dict[bytes, Remembered] = {}
         self._remembered_bytes = 0
         self._forgetful = False
-        self._fronts: dict[tuple[bool, bool, bool], dict[bytes, Prepared]] = {}
-        self._site = site
+        self._fronts: dict[Reading, dict[bytes, Prepared]] = {}
         self._pages = pages
         self._clock = clock
         self._format = log_format
@@ -123,8 +140,7 @@ class Shelf:
             return known
         fields = parse_fields(block)
         plain = not (fields.conditional or fields.chunked or fields.content_length or fields.other_expectation)
-        reading = (fields.host is None, fields.close, fields.keep_alive)
-        front = self._fronts.setdefault(reading, {}) if plain else {}
+        front = self._fronts.setdefault(Reading.of(fields), {}) if plain else {}
         client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
         known = Remembered(fields, front, plain, client)
         if len(block) <= BLOCK_BYTES and not self._forgetful:
@@ -148,9 +164,9 @@ class Shelf:
             return cached
         return None
 
-    def keep(self, key: bytes, entity: Entity, checked_ns: int) -> Cached:
-        """Hold `entity`, which was read at `checked_ns` or later, if it may be held at all."""
-        cached = Cached(key, entity, checked_ns)
+    def keep(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> Cached:
+        """Hold `entity`, which was read from `path` of `site` at `checked_ns` or later, if it may be held at all."""
+        cached = Cached(key, site, path, entity, checked_ns)
         if entity.body is not None and entity.settled and entity.status == 200:
             size = len(entity.body)
             self.store.put(key, cached, OVERHEAD_BYTES + size * (COPIES if size <= JOIN_BYTES else 1))
@@ -213,7 +229,7 @@ class Shelf:
         if now_ns - cached.checked_ns < self._revalidate_ns:
             return True
         try:
-            if self._site.unchanged(cached.key, cached.entity, nowait=True):
+            if cached.site.unchanged(cached.path, cached.entity, nowait=True):
                 cached.checked_ns = now_ns
                 return True
         except BlockingIOError:

@@ -15,13 +15,10 @@ from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, cast
 
 import pytest
 
 from wsrv.engine.shm.row import COUNTERS
-from wsrv.engine.static.entity import NotServed
-from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import CELL_BYTES, LOCK, SEMAPHORE, SURVIVES_OWNER, Primitive
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.plugins.registry import load
@@ -144,11 +141,8 @@ def test_kills_lose_no_more_permits_than_were_held_and_make_none(
     semaphore.close()
 
 
-class NoSite:
-    """A site where nothing is found."""
-
-    def find(self, *_: Any, **__: Any) -> None:
-        raise NotServed(404, "nothing here")
+def find_nothing() -> None:
+    """The least that a job can be."""
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -159,14 +153,14 @@ def test_a_pool_works_with_guards_made_anew_in_the_cells_of_a_killed_worker(
     threads, places = 4, 8
 
     def serve(locks: PoolLocks, works: Gate) -> None:
-        pool = FilePool(cast(Site, NoSite()), threads, locks.counted(array("Q", [0] * COUNTERS)))
+        pool = FilePool(threads, locks.counted(array("Q", [0] * COUNTERS)))
         done = 0
         while done <= places:
-            pool.submit(b"key", b"/", b"", 0)
+            pool.submit(b"key", find_nothing, 0)
             done += len(pool.take())
         works.open()
         while True:
-            pool.submit(b"key", b"/", b"", 0)
+            pool.submit(b"key", find_nothing, 0)
             pool.take()
 
     for _ in range(KILLS // 2):

@@ -1,38 +1,33 @@
-# The pool's threads are real; the disk is not: a site that answers when the test lets it.
-"""The file pool: bounded, told to nobody but the loop, and not ended by what a look-up raises."""
+# The pool's threads are real; the disk is not: work that ends when the test lets it.
+"""The file pool: bounded, told to nobody but the loop, and not ended by what its work raises."""
 
 import os
 import select
 import threading
 from collections.abc import Callable, Iterator
-from typing import cast
+from functools import partial
 
 import pytest
 
 from tests.worker.guards import BOUND_SECONDS, guards, send_home
 from wsrv.engine.static.entity import Entity, NotServed, Redirect
-from wsrv.engine.static.site import Site
 from wsrv.engine.worker.pool import FilePool, Finished
 
 PLACES = 3
 Outcome = Callable[[], Entity]
 
 
-class SlowSite:
-    """A site whose look-ups take as long as the test says, and give what the test says."""
+class SlowWork:
+    """Work that takes as long as the test says, and gives what the test says."""
 
     def __init__(self) -> None:
         self.begun = threading.Semaphore(0)
         self.go_on = threading.Semaphore(0)
-        self.seen: list[tuple[bytes, bytes, bytes]] = []
-        self.outcomes: dict[bytes, Outcome] = {}
 
-    def find(self, path: bytes, raw_path: bytes, *, nowait: bool, query: bytes = b"") -> Entity:
-        assert not nowait, "a thread is there to wait"
-        self.seen.append((path, raw_path, query))
+    def __call__(self, outcome: Outcome) -> object:
         self.begun.release()
         assert self.go_on.acquire(timeout=BOUND_SECONDS)
-        return self.outcomes[path]()
+        return outcome()
 
 
 def missing() -> Entity:
@@ -44,21 +39,20 @@ def broken() -> Entity:
 
 
 class Pool:
-    """A pool over a slow site."""
+    """A pool with slow work to do."""
 
     def __init__(self, threads: int = 1) -> None:
-        self.site = SlowSite()
+        self.work = SlowWork()
         self.locks = guards(PLACES)
-        self.pool = FilePool(cast(Site, self.site), threads, self.locks)
+        self.pool = FilePool(threads, self.locks)
 
-    def submit(self, key: bytes, outcome: Outcome = missing) -> bool:
-        self.site.outcomes[key] = outcome
-        return self.pool.submit(key, b"/" + key, b"q", 7)
+    def submit(self, ticket: bytes, outcome: Outcome = missing) -> bool:
+        return self.pool.submit(ticket, partial(self.work, outcome), 7)
 
     def saturate(self) -> None:
         """Have the one thread busy, and every place taken."""
         assert self.submit(b"busy")
-        assert self.site.begun.acquire(timeout=BOUND_SECONDS)
+        assert self.work.begun.acquire(timeout=BOUND_SECONDS)
         for number in range(PLACES):
             assert self.submit(b"waiting-%d" % number)
 
@@ -73,7 +67,7 @@ class Pool:
         return found
 
     def close(self) -> None:
-        self.site.go_on.release(100)
+        self.work.go_on.release(100)
         send_home(self.locks)
         os.close(self.pool.fileno())
 
@@ -103,19 +97,18 @@ def test_no_thread_is_started_before_there_is_something_to_do(wide_pool: Pool) -
     assert pool_threads() == 3
 
 
-def test_a_job_is_looked_up_as_it_was_given_and_comes_back_with_its_time(pool: Pool) -> None:
-    pool.site.go_on.release()
+def test_an_outcome_comes_back_under_its_ticket_with_the_time_of_its_job(pool: Pool) -> None:
+    pool.work.go_on.release()
     assert pool.submit(b"dir")
     (found,) = pool.finished(1)
-    assert pool.site.seen == [(b"dir", b"/dir", b"q")]
-    assert (found.key, found.began_ns) == (b"dir", 7)
+    assert (found.ticket, found.began_ns) == (b"dir", 7)
     assert isinstance(found.outcome, NotServed)
     assert found.outcome.status == 404
 
 
 def test_an_entity_comes_back(pool: Pool) -> None:
     entity = Redirect.to(b"/dir/")
-    pool.site.go_on.release()
+    pool.work.go_on.release()
     pool.submit(b"dir", lambda: entity)
     assert pool.finished(1)[0].outcome is entity
 
@@ -124,18 +117,18 @@ def test_a_full_queue_refuses_and_takes_again_when_there_is_room(pool: Pool) -> 
     pool.saturate()
     assert not pool.submit(b"one too many")
     assert not pool.submit(b"one too many")
-    pool.site.go_on.release()
-    assert pool.site.begun.acquire(timeout=BOUND_SECONDS)
+    pool.work.go_on.release()
+    assert pool.work.begun.acquire(timeout=BOUND_SECONDS)
     assert pool.submit(b"again")
-    pool.site.go_on.release(PLACES + 1)
-    keys = {found.key for found in pool.finished(PLACES + 2)}
+    pool.work.go_on.release(PLACES + 1)
+    keys = {found.ticket for found in pool.finished(PLACES + 2)}
     assert keys == {b"busy", b"again", *(b"waiting-%d" % number for number in range(PLACES))}
 
 
 def test_every_permit_comes_back(pool: Pool) -> None:
     pool.saturate()
     pool.submit(b"refused")
-    pool.site.go_on.release(PLACES + 1)
+    pool.work.go_on.release(PLACES + 1)
     pool.finished(PLACES + 1)
     assert [guard.value() for guard in (pool.locks.empty, pool.locks.filled)] == [PLACES, 0]
 
@@ -144,13 +137,13 @@ def test_threads_work_side_by_side(wide_pool: Pool) -> None:
     for number in range(3):
         assert wide_pool.submit(b"%d" % number)
     for _ in range(3):
-        assert wide_pool.site.begun.acquire(timeout=BOUND_SECONDS)
-    wide_pool.site.go_on.release(3)
-    assert sorted(found.key for found in wide_pool.finished(3)) == [b"0", b"1", b"2"]
+        assert wide_pool.work.begun.acquire(timeout=BOUND_SECONDS)
+    wide_pool.work.go_on.release(3)
+    assert {found.ticket for found in wide_pool.finished(3)} == {b"0", b"1", b"2"}
 
 
-def test_a_look_up_that_fails_is_a_500_and_its_thread_goes_on(pool: Pool, capsys: pytest.CaptureFixture[str]) -> None:
-    pool.site.go_on.release(2)
+def test_work_that_fails_is_a_500_and_its_thread_goes_on(pool: Pool, capsys: pytest.CaptureFixture[str]) -> None:
+    pool.work.go_on.release(2)
     pool.submit(b"bad", broken)
     pool.submit(b"missing")
     bad, good = pool.finished(2)
@@ -161,7 +154,7 @@ def test_a_look_up_that_fails_is_a_500_and_its_thread_goes_on(pool: Pool, capsys
 
 
 def test_results_that_came_together_are_taken_together(wide_pool: Pool) -> None:
-    wide_pool.site.go_on.release(3)
+    wide_pool.work.go_on.release(3)
     for number in range(3):
         wide_pool.submit(b"%d" % number)
     wide_pool.finished(3)
@@ -170,7 +163,7 @@ def test_results_that_came_together_are_taken_together(wide_pool: Pool) -> None:
 
 def test_threads_leave_signals_to_the_loop(pool: Pool) -> None:
     pool.submit(b"a")
-    assert pool.site.begun.acquire(timeout=BOUND_SECONDS)
+    assert pool.work.begun.acquire(timeout=BOUND_SECONDS)
     (thread,) = [thread for thread in threading.enumerate() if thread.name.startswith("wsrv-pool-")]
     with open(f"/proc/self/task/{thread.native_id}/status") as status:
         (blocked,) = [line.split()[1] for line in status if line.startswith("SigBlk:")]

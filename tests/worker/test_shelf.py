@@ -30,7 +30,7 @@ LINE = b"GET /a.txt HTTP/1.1"
 def keep(bench: Workbench, name: bytes = b"a.txt") -> Cached:
     """The entity of a file of the site, held."""
     entity = bench.site.find(name, b"/" + name, nowait=False)
-    return bench.shelf.keep(name, entity, bench.now_ns)
+    return bench.shelf.keep(name, bench.site, name, entity, bench.now_ns)
 
 
 def shelve(bench: Workbench, cached: Cached, line: bytes = LINE, block: bytes = BLOCK) -> Prepared:
@@ -252,7 +252,7 @@ def test_an_answer_is_good_until_the_look_at_its_file_is_due_or_the_second_ends(
 def test_a_file_that_was_read_long_ago_gives_an_answer_that_has_expired(bench: Workbench) -> None:
     # As when the pool took its time: the answer is given, and the next one looks again.
     entity = bench.site.find(b"a.txt", b"/a.txt", nowait=False)
-    cached = bench.shelf.keep(b"a.txt", entity, bench.now_ns - 2 * SECOND_NS)
+    cached = bench.shelf.keep(b"a.txt", bench.site, b"a.txt", entity, bench.now_ns - 2 * SECOND_NS)
     assert bench.shelf.prepare(cached, False, b"", bench.now_ns).until_ns <= bench.now_ns
 
 
