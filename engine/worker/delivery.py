@@ -13,6 +13,7 @@ from itertools import islice
 from time import monotonic_ns
 
 from wsrv.engine.http.escape import log_escape
+from wsrv.engine.http.ranges import Span
 from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
@@ -21,11 +22,13 @@ from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, IDLE, LINGER, READ, WRITABLE, WRITE, Connection, Connections
 from wsrv.engine.worker.prepared import Prepared
-from wsrv.engine.worker.request import Request, Stream
+from wsrv.engine.worker.request import Request, Stream, size_of
 
 # How much of a file one client gets before the others have their turn (nginx sendfile_max_chunk: 2 MiB).
 _TURN_BYTES = 1024 * 1024
 _PIECE_BYTES = 256 * 1024
+# What a piece costs of a turn at least, so that an answer of many small parts does not hold the others up.
+_LEAST_TURN_BYTES = 16 * 1024
 _MAX_PARTS = 64
 
 
@@ -101,8 +104,7 @@ class Delivery:
         """Answer with the open file `fd`, piece by piece. The descriptor is this connection's from now on."""
         talk = conn.dialogue()
         head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
-        talk.out.append(head)
-        talk.stream = Stream(request, entity.status, fd, entity.length, len(head))
+        talk.stream = Stream(request, entity.status, fd, head, (Span(0, entity.length),))
         talk.closing = not request.persistent
 
     def interim(self, conn: Connection, head: bytes) -> None:
@@ -143,11 +145,12 @@ class Delivery:
         counts[BYTES_SENT] += length
         self._ledger.commit(text, 1)
 
-    def _record_stream(self, conn: Connection, stream: Stream, body_bytes: int) -> None:
-        if stream.head_bytes:
-            outcome = self._format.outcome(stream.status, body_bytes)
-            self._record(stream.status, stream.head_bytes + body_bytes, self._text(conn, stream.request, outcome))
-            stream.head_bytes = 0
+    def _record_stream(self, conn: Connection, stream: Stream, wire_bytes: int) -> None:
+        """Record a stream of which `wire_bytes` are sent, head included."""
+        if not stream.recorded:
+            outcome = self._format.outcome(stream.status, max(0, wire_bytes - stream.head_bytes))
+            self._record(stream.status, wire_bytes, self._text(conn, stream.request, outcome))
+            stream.recorded = True
 
     # Writing.
 
@@ -191,19 +194,20 @@ class Delivery:
         return True
 
     def _pump(self, conn: Connection, stream: Stream) -> bool:
-        """Send the next pieces of a file; False when some is left, or the client is gone."""
-        talk = conn.dialogue()
+        """Send the next pieces of a stream; False when some is left, or the client is gone."""
         turn = _TURN_BYTES
-        if not stream.left_bytes:
-            self._record_stream(conn, stream, 0)
-        while stream.left_bytes:
+        while stream.parts:
             if turn <= 0:
                 return False
-            piece = min(stream.left_bytes, _PIECE_BYTES)
+            part = stream.parts[0]
+            piece = min(size_of(part), _PIECE_BYTES)
             if piece == stream.left_bytes:
-                self._record_stream(conn, stream, stream.offset + piece)
+                self._record_stream(conn, stream, stream.sent_bytes + piece)
             try:
-                gone = os.sendfile(conn.fd, stream.fd, stream.offset, piece)
+                if isinstance(part, Span):
+                    gone = os.sendfile(conn.fd, stream.fd, part.offset, piece)
+                else:
+                    gone = os.write(conn.fd, part[:piece])
             except BlockingIOError:
                 return False
             except OSError:
@@ -212,11 +216,10 @@ class Delivery:
                 # The client went, or the file shrank: the promised length cannot be kept.
                 self.abandon(conn)
                 return False
-            stream.offset += gone
-            stream.left_bytes -= gone
-            turn -= gone
+            stream.gone(gone)
+            turn -= max(gone, _LEAST_TURN_BYTES)
         os.close(stream.fd)
-        talk.stream = None
+        conn.dialogue().stream = None
         return True
 
     def abandon(self, conn: Connection) -> None:
@@ -224,10 +227,10 @@ class Delivery:
         talk = conn.dialogue()
         stream = talk.stream
         if stream is not None:
-            if stream.head_bytes:
-                self._record_stream(conn, stream, stream.offset)
-            else:
+            if stream.recorded:
                 self._ledger.counts[BYTES_SENT] -= stream.left_bytes
+            else:
+                self._record_stream(conn, stream, stream.sent_bytes)
         unsent = sum(len(part) for part in talk.out)
         self._ledger.counts[BYTES_SENT] -= unsent
         self._connections.drop(conn)

@@ -1,8 +1,12 @@
 # What is known of one request while it is being answered.
 """A request under way, and a file on its way to a client."""
 
+from collections import deque
+from collections.abc import Iterable
+
 from wsrv.engine.http.fields import Fields
 from wsrv.engine.http.head import RequestLine
+from wsrv.engine.http.ranges import Span
 from wsrv.engine.worker.prepared import Prepared
 
 
@@ -30,15 +34,37 @@ class Request:
 
 
 class Stream:
-    """A file that is sent piece by piece; what it will have been is recorded before its last piece."""
+    """An answer that is sent piece by piece: `parts` are bytes, head included, and spans of the open file `fd`.
 
-    __slots__ = ("fd", "head_bytes", "left_bytes", "offset", "request", "status")
+    What it will have been is recorded before its last piece.
+    """
 
-    def __init__(self, request: Request, status: int, fd: int, left_bytes: int, head_bytes: int) -> None:
+    __slots__ = ("fd", "head_bytes", "left_bytes", "parts", "recorded", "request", "sent_bytes", "status")
+
+    def __init__(self, request: Request, status: int, fd: int, head: bytes, body: Iterable[bytes | Span]) -> None:
         self.request = request
         self.status = status
         self.fd = fd
-        self.offset = 0
-        self.left_bytes = left_bytes
-        # Zero once the stream is recorded.
-        self.head_bytes = head_bytes
+        self.head_bytes = len(head)
+        self.parts: deque[bytes | memoryview | Span] = deque((head,))
+        self.parts.extend(part for part in body if size_of(part))
+        self.left_bytes = sum(map(size_of, self.parts))
+        self.sent_bytes = 0
+        self.recorded = False
+
+    def gone(self, count: int) -> None:
+        """`count` bytes of the first part are sent."""
+        self.sent_bytes += count
+        self.left_bytes -= count
+        part = self.parts.popleft()
+        if count == size_of(part):
+            return
+        if isinstance(part, Span):
+            self.parts.appendleft(Span(part.offset + count, part.length - count))
+        else:
+            self.parts.appendleft(memoryview(part)[count:])
+
+
+def size_of(part: bytes | memoryview | Span) -> int:
+    """The bytes of a part of a Stream."""
+    return part.length if isinstance(part, Span) else len(part)

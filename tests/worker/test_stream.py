@@ -1,0 +1,87 @@
+"""Streams of several parts: bytes and spans of one file, in order, counted to the byte."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.worker.workbench import Client, Workbench
+from wsrv.engine.http.fields import parse_fields
+from wsrv.engine.http.head import parse_request_line
+from wsrv.engine.http.ranges import Span
+from wsrv.engine.shm.row import BYTES_SENT
+from wsrv.engine.worker.connection import CLOSED, IDLE, WRITE
+from wsrv.engine.worker.request import Request, Stream, size_of
+
+LINE = b"GET /big HTTP/1.1"
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+CONTENT = os.urandom(1_500_000)
+PARTS = (b"<", Span(0, 700_000), b"", b"|" * 300_000, Span(5, 0), Span(1_000_000, 500_000), b">")
+BODY = b"<" + CONTENT[:700_000] + b"|" * 300_000 + CONTENT[1_000_000:] + b">"
+
+
+def send(bench: Workbench, root: Path, client: Client, parts: Sequence[bytes | Span] = PARTS) -> None:
+    """Let `bench` stream `parts` to `client`, as far as it goes at once."""
+    (root / "big").write_bytes(CONTENT)
+    request = Request(LINE, parse_request_line(LINE), parse_fields(b"Host: x\r\n\r\n"), b'"-" "-"\n', None, True)
+    talk = client.conn.dialogue()
+    talk.stream = Stream(request, 200, os.open(root / "big", os.O_RDONLY | os.O_CLOEXEC), HEAD, parts)
+    bench.delivery.flush(client.conn, bench.now_ns)
+
+
+def body_bytes_logged(bench: Workbench) -> int:
+    (line,) = bench.log()
+    status, body_bytes = line.split('"')[2].split()
+    assert status == "200"
+    return int(body_bytes)
+
+
+def test_parts_come_in_order_and_whole(bench: Workbench, root: Path) -> None:
+    client = bench.client()
+    send(bench, root, client)
+    assert bench.hear_all(client) == HEAD + BODY
+    assert client.conn.state == IDLE
+    assert bench.count(BYTES_SENT) == len(HEAD + BODY)
+    assert body_bytes_logged(bench) == len(BODY)
+
+
+def test_it_is_recorded_before_the_bytes_that_end_it_and_not_before(bench: Workbench, root: Path) -> None:
+    client = bench.client()
+    send(bench, root, client)
+    got = client.received()
+    while not bench.responses():
+        assert len(got) < len(HEAD + BODY), "whole at the client, and not recorded"
+        assert bench.hear()
+        got += client.received()
+    assert len(got) > len(BODY) // 2
+    bench.hear_all()
+
+
+@pytest.mark.parametrize("taken_bytes", [0, 1, 400_000, 800_000, 1_200_000])
+def test_who_goes_away_in_the_middle_has_what_was_sent_counted(bench: Workbench, root: Path, taken_bytes: int) -> None:
+    client = bench.client()
+    send(bench, root, client)
+    got = 0
+    while got < taken_bytes:
+        got += len(client.socket.recv(min(65536, taken_bytes - got)))
+        while bench.hear():
+            pass
+    assert client.conn.state == WRITE
+    stream = client.conn.dialogue().stream
+    assert stream is not None
+    assert stream.sent_bytes + stream.left_bytes == len(HEAD + BODY)
+    assert stream.left_bytes == sum(map(size_of, stream.parts))
+    sent = stream.sent_bytes
+    client.close()
+    bench.hear_all()
+    assert client.conn.state == CLOSED
+    assert bench.count(BYTES_SENT) == sent
+    assert body_bytes_logged(bench) == sent - len(HEAD)
+
+
+def test_many_small_parts_are_not_sent_in_one_turn(bench: Workbench, root: Path) -> None:
+    client = bench.client()
+    send(bench, root, client, [part for number in range(200) for part in (b"-", Span(number, 1))])
+    assert client.conn.state == WRITE
+    assert bench.hear_all(client) == HEAD + b"".join(b"-%c" % byte for byte in CONTENT[:200])
