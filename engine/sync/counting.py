@@ -10,6 +10,7 @@
 import threading
 from array import array
 from time import monotonic_ns
+from typing import Generic, TypeVar
 
 from wsrv.engine.sync.primitive import Lock, Semaphore
 
@@ -58,15 +59,32 @@ class Tally:
             self._leave()
 
 
-class CountedLock:
-    """A lock that counts in `tally`."""
+Guard = TypeVar("Guard", bound=Lock | Semaphore)
+
+
+class _Counted(Generic[Guard]):
+    """What stands around a guard and counts in `tally`."""
 
     __slots__ = ("_inner", "_tally", "name")
 
-    def __init__(self, inner: Lock, tally: Tally) -> None:
+    def __init__(self, inner: Guard, tally: Tally) -> None:
         self.name = inner.name
         self._inner = inner
         self._tally = tally
+
+    def fds(self) -> list[int]:
+        """The descriptors of what it counts for."""
+        return self._inner.fds()
+
+    def close(self) -> None:
+        """Close what it counts for."""
+        self._inner.close()
+
+
+class CountedLock(_Counted[Lock]):
+    """A lock that counts."""
+
+    __slots__ = ()
 
     def acquire(self, timeout_seconds: float | None = None) -> bool:
         """Wait for the lock, for ever without a timeout. Whether it is held now."""
@@ -79,24 +97,11 @@ class CountedLock:
         """Give the lock back, by the thread that took it."""
         self._inner.release()
 
-    def fds(self) -> list[int]:
-        """The descriptors of what it counts for."""
-        return self._inner.fds()
 
-    def close(self) -> None:
-        """Close what it counts for."""
-        self._inner.close()
+class CountedSemaphore(_Counted[Semaphore]):
+    """A semaphore that counts."""
 
-
-class CountedSemaphore:
-    """A semaphore that counts in `tally`."""
-
-    __slots__ = ("_inner", "_tally", "name")
-
-    def __init__(self, inner: Semaphore, tally: Tally) -> None:
-        self.name = inner.name
-        self._inner = inner
-        self._tally = tally
+    __slots__ = ()
 
     def try_acquire(self, count: int = 1) -> int:
         """Take up to `count` permits without waiting; how many were had."""
@@ -125,14 +130,6 @@ class CountedSemaphore:
     def reset(self, value: int) -> None:
         """Set the permits right after a holder died. Only while no other process can change them."""
         self._inner.reset(value)
-
-    def fds(self) -> list[int]:
-        """The descriptors of what it counts for."""
-        return self._inner.fds()
-
-    def close(self) -> None:
-        """Close what it counts for."""
-        self._inner.close()
 
 
 def _wait(inner: Lock | Semaphore, tally: Tally, timeout_seconds: float | None) -> bool:

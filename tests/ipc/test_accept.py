@@ -14,8 +14,7 @@ import pytest
 
 from wsrv.engine.ipc.accept import AcceptingSource, Acceptor
 from wsrv.engine.ipc.record import Arrival, peer_text
-from wsrv.testing.processes import open_fds
-from wsrv.testing.transport_dispatching import leave_free
+from wsrv.testing.processes import leave_free, open_fds
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,7 @@ from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.master.dispatch import Dispatcher
 from wsrv.engine.master.slot import Slot
 from wsrv.plugins.registry import load
-from wsrv.testing.processes import open_fds
-from wsrv.testing.transport_dispatching import leave_free
+from wsrv.testing.processes import leave_free, open_fds
 
 DISPATCHING = [transport for transport in load().transports.values() if transport.DISPATCHES]
 CAPACITY = 200

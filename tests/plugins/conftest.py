@@ -1,6 +1,39 @@
 # The leak check and the bound of the contract suites hold here too.
 """Fixtures for the tests of the plugins."""
 
-from tests.contracts.conftest import bounded, clients, nothing_left_behind
+import mmap
+import os
+from collections.abc import Iterator
 
-__all__ = ["bounded", "clients", "nothing_left_behind"]
+import pytest
+
+from tests.contracts.conftest import bounded, clients, nothing_left_behind
+from wsrv.engine.ipc.record import Arrival
+from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.testing.processes import Gate
+from wsrv.testing.tcp import Clients
+
+__all__ = ["bounded", "clients", "gate", "memory", "nothing_left_behind", "only"]
+
+
+@pytest.fixture
+def gate(nothing_left_behind: None) -> Iterator[Gate]:
+    """To hold a child at."""
+    made = Gate()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def only(clients: Clients) -> Iterator[Arrival]:
+    """One connection, to be copied."""
+    (made,) = clients.arrive(1)
+    yield made
+    os.close(made[0])
+
+
+@pytest.fixture
+def memory() -> Iterator[memoryview]:
+    """A cell. At the end its mapping is closed, which fails while anything holds it."""
+    with mmap.mmap(-1, CELL_BYTES) as mapping, memoryview(mapping) as cell:
+        yield cell

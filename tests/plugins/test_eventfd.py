@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.refusing import refusing
 from wsrv.plugins.primitives import eventfd
 from wsrv.plugins.primitives.eventfd import Eventfd, EventfdSemaphore
 from wsrv.testing.processes import Child, open_fds
@@ -74,10 +75,7 @@ def test_without_proc_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_kernel_that_reads_none_without_waiting_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> int:
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-
-    monkeypatch.setattr(os, "preadv", refuse)
+    monkeypatch.setattr(os, "preadv", refusing(errno.EOPNOTSUPP))
     reason = Eventfd.available()
     assert reason is not None
     assert "Linux 5.8" in reason
@@ -85,10 +83,7 @@ def test_a_kernel_that_reads_none_without_waiting_makes_it_unavailable(monkeypat
 
 
 def test_a_kernel_that_makes_none_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> int:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(os, "eventfd", refuse)
+    monkeypatch.setattr(os, "eventfd", refusing(errno.ENOSYS))
     reason = Eventfd.available()
     assert reason is not None
     assert "Function not implemented" in reason

@@ -11,6 +11,7 @@ from types import FrameType
 
 import pytest
 
+from tests.support.refusing import refusing
 from wsrv.plugins.primitives.flock import Flock, FlockLock
 from wsrv.testing.processes import Child, Gate, open_fds
 
@@ -117,10 +118,7 @@ def test_semaphores_are_not_offered() -> None:
 
 
 def test_without_proc_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> int:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "open", refusing(errno.ENOENT))
     reason = Flock.available()
     assert reason is not None
     assert "mount /proc" in reason
@@ -128,10 +126,7 @@ def test_without_proc_it_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_kernel_without_anonymous_files_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> int:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-
-    monkeypatch.setattr(os, "memfd_create", refuse)
+    monkeypatch.setattr(os, "memfd_create", refusing(errno.ENOSYS))
     reason = Flock.available()
     assert reason is not None
     assert "Function not implemented" in reason

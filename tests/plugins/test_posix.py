@@ -4,22 +4,15 @@
 import errno
 import mmap
 import time
-from collections.abc import Iterator
 
 import pytest
 
+from tests.support.refusing import refusing
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.plugins.primitives import posix
 from wsrv.plugins.primitives.posix import Posix, PosixSemaphore
 
 SEM_VALUE_MAX = 2**31 - 1
-
-
-@pytest.fixture
-def memory() -> Iterator[memoryview]:
-    """A cell. At the end its mapping is closed, which fails while anything holds it."""
-    with mmap.mmap(-1, CELL_BYTES) as mapping, memoryview(mapping) as cell:
-        yield cell
 
 
 def test_more_permits_than_there_can_be_are_refused_by_name(memory: memoryview) -> None:
@@ -68,10 +61,7 @@ def test_without_sem_clockwait_a_wait_ends_in_time_too(memory: memoryview, monke
 
 
 def test_a_library_that_cannot_share_semaphores_makes_posix_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str, memory: memoryview) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    monkeypatch.setattr(Posix, "lock", refuse)
+    monkeypatch.setattr(Posix, "lock", refusing(errno.ENOSYS))
     reason = Posix.available()
     assert reason is not None
     assert "Function not implemented" in reason

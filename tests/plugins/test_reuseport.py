@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.refusing import refusing
 from wsrv.engine.ipc.transport import Channel
 from wsrv.engine.master.listen import open_listener
 from wsrv.engine.master.outcome import CannotStart, Voice
@@ -59,19 +60,19 @@ def test_connections_spread_over_the_slots_and_each_is_in_one_of_them(
         client = socket.create_connection((hosts[number % len(hosts)], address[1]))
         client.sendall(b"x")  # for TCP_DEFER_ACCEPT
         clients.append(client)
-    ports = {client.getsockname()[1] for client in clients}
-    taken: list[set[int]] = []
+    # Not a set: a client of IPv4 and one of IPv6 may have the same port.
+    ports = [client.getsockname()[1] for client in clients]
+    taken: list[list[int]] = []
     for source in sources:
-        mine: set[int] = set()
+        mine: list[int] = []
         while arrivals := source.take():
             for fd, fields in arrivals:
-                mine.add(fields[2])
+                mine.append(fields[2])
                 socket.close(fd)
         taken.append(mine)
     for client in clients:
         client.close()
-    assert set().union(*taken) == ports
-    assert sum(map(len, taken)) == 200
+    assert sorted(port for mine in taken for port in mine) == sorted(ports)
     assert min(map(len, taken)) > 10, "a hash shares them out, 50 each"
 
 
@@ -112,11 +113,8 @@ def test_of_a_sibling_that_cannot_listen_nothing_is_left(
 
 
 def test_a_kernel_without_the_option_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
-        raise OSError(errno.ENOPROTOOPT, "Protocol not available")
-
     assert Reuseport.available() is None
-    monkeypatch.setattr(socket.socket, "setsockopt", refuse)
+    monkeypatch.setattr(socket.socket, "setsockopt", refusing(errno.ENOPROTOOPT))
     reason = Reuseport.available()
     assert reason is not None
     assert "Protocol not available" in reason

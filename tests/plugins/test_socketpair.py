@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.refusing import refusing
 from wsrv.engine.ipc.record import Arrival
 from wsrv.plugins.transports.socketpair import MESSAGE_RECORDS, Socketpair, SocketpairChannel, SocketpairSource
 from wsrv.testing.processes import Child, open_fds, wait_readable
@@ -25,14 +26,6 @@ def channel(nothing_left_behind: None) -> Iterator[SocketpairChannel]:
     made = SocketpairChannel(1024)
     yield made
     made.close()
-
-
-@pytest.fixture
-def only(clients: Clients) -> Iterator[Arrival]:
-    """One connection, to be copied."""
-    (made,) = clients.arrive(1)
-    yield made
-    os.close(made[0])
 
 
 def refuse_sendmsg(channel: SocketpairChannel, monkeypatch: pytest.MonkeyPatch, code: int, after: int) -> None:
@@ -191,10 +184,7 @@ def test_with_rights_a_channel_has_all_the_room_it_needs() -> None:
 
 
 def test_a_kernel_without_such_pairs_makes_socketpair_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*arguments: object) -> None:
-        raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
-
-    monkeypatch.setattr(socket, "socketpair", refuse)
+    monkeypatch.setattr(socket, "socketpair", refusing(errno.EPROTONOSUPPORT))
     reason = Socketpair.available()
     assert reason is not None
     assert "Protocol not supported" in reason

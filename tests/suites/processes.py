@@ -5,6 +5,7 @@
 """Children that run a function, gates to hold them at, and a census of what is open."""
 
 import os
+import resource
 import select
 import signal
 import traceback
@@ -29,6 +30,15 @@ def _is_open(fd: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def leave_free(descriptors: int) -> Callable[[], None]:
+    """Lower this process's limit so that it can open so many more; what sets it back."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = open_fds()
+    free = [number for number in range(len(taken) + descriptors + 1) if number not in taken]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[descriptors], limits[1]))
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def wait_readable(fd: int) -> None:

@@ -5,56 +5,18 @@
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
 from typing import Any
 
-import pytest
-
 from wsrv.engine.ipc.record import Arrival
-from wsrv.plugins.transports import pidfd_getfd
 from wsrv.plugins.transports.pidfd_getfd import PidfdGetfd, PidfdGetfdChannel
 from wsrv.testing.processes import Child, Gate, wait_readable
 from wsrv.testing.tcp import Clients, answer_all, answer_of, close_all, copies
-from wsrv.testing.transport_dispatching import answer_so_many, worker_of
+from wsrv.testing.transport_channel import answer_so_many, worker_of
 
 _CODE_FILE = PidfdGetfd.open.__code__.co_filename
-
-
-@pytest.fixture
-def channel(nothing_left_behind: None) -> Iterator[PidfdGetfdChannel]:
-    made = PidfdGetfdChannel(8)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def other(nothing_left_behind: None) -> Iterator[PidfdGetfdChannel]:
-    made = PidfdGetfdChannel(8)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def gate(nothing_left_behind: None) -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def only(clients: Clients) -> Iterator[Arrival]:
-    """One connection, to be copied."""
-    (made,) = clients.arrive(1)
-    yield made
-    os.close(made[0])
-
-
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two connections a round, so that three take the way of the many."""
-    monkeypatch.setattr(pidfd_getfd, "ROUND", 2)
 
 
 def run_to(step: int, number: signal.Signals, work: Callable[[], None]) -> int:

@@ -1,4 +1,4 @@
-# What only this transport promises; the rest is in the contract suite, and in test_pidfd_getfd_steps.
+# What only this transport promises; the rest is in the contract suite. Stops and kills are in test_steps.
 """pidfd_getfd: how entries go round, what is declined, and who may not pull."""
 
 import ctypes
@@ -6,47 +6,20 @@ import errno
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
+from tests.support.refusing import refusing
 from wsrv.engine.ipc.record import Arrival
 from wsrv.plugins.transports import pidfd_getfd
 from wsrv.plugins.transports.pidfd_getfd import PidfdGetfd, PidfdGetfdChannel
-from wsrv.testing.processes import Child, Gate, open_fds, wait_readable
+from wsrv.testing.processes import Child, Gate, leave_free, open_fds, wait_readable
 from wsrv.testing.tcp import REFUSED, Clients, answer_of, close_all, copies, refuse_all, take_at_least
-from wsrv.testing.transport_dispatching import answer_so_many, leave_free, worker_of
+from wsrv.testing.transport_channel import answer_so_many, worker_of
 
 NOBODY = 65534
 PR_SET_DUMPABLE = 4
-
-
-@pytest.fixture
-def channel(nothing_left_behind: None) -> Iterator[PidfdGetfdChannel]:
-    made = PidfdGetfdChannel(8)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def gate(nothing_left_behind: None) -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def only(clients: Clients) -> Iterator[Arrival]:
-    """One connection, to be copied."""
-    (made,) = clients.arrive(1)
-    yield made
-    os.close(made[0])
-
-
-@pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two connections a round, so that three take the way of the many."""
-    monkeypatch.setattr(pidfd_getfd, "ROUND", 2)
 
 
 def test_a_round_is_bounded_and_the_rest_stays_to_be_taken_back(only: Arrival) -> None:
@@ -260,11 +233,8 @@ def test_a_child_that_may_pull_makes_it_available() -> None:
     ],
 )
 def test_a_child_that_may_not_pull_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch, code: int, said: str) -> None:
-    def refuse(pidfd: int, number: int) -> int:
-        raise OSError(code, os.strerror(code))
-
     before = open_fds()
-    monkeypatch.setattr(pidfd_getfd, "pull", refuse)
+    monkeypatch.setattr(pidfd_getfd, "pull", refusing(code))
     reason = PidfdGetfd.available()
     assert reason is not None
     assert reason.startswith(said)
