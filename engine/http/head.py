@@ -3,7 +3,8 @@
 # Rule 1: what is accepted here, httptools and h11 accept too and read alike; a test holds that.
 # Rule 2: whoever reads a head asks in this order: parse_request_line, parse_fields, check, refusal_of. Each later
 #         answer presumes the earlier ones.
-# Rule 3: an empty line before a request is the reader's to skip (RFC 9112 2.2); here it is malformed.
+# Rule 3: no bound depends on how the bytes arrive: MAX_HEAD_BYTES holds for line, fields and blank line together.
+# Rule 4: an empty line before a request is the reader's to skip (RFC 9112 2.2); here it is malformed.
 """Request line, cross rules, methods and persistence (RFC 9112 3, 9.3; RFC 9110 7, 9)."""
 
 import re
@@ -13,6 +14,7 @@ from wsrv.engine.http.fields import MAX_FIELDS, MAX_HEAD_BYTES, Fields, parse_fi
 from wsrv.engine.http.grammar import TOKEN, Malformed, host_in, is_authority
 
 __all__ = [
+    "ALLOW",
     "ALLOWED_METHODS",
     "KNOWN_METHODS",
     "MAX_FIELDS",
@@ -36,7 +38,9 @@ MAX_TARGET_BYTES = 8 * 1024
 # Room for the longest method in use, the version and the two spaces beside the target.
 _MAX_LINE_BYTES = MAX_TARGET_BYTES + 64
 
-ALLOWED_METHODS = frozenset((b"GET", b"HEAD"))
+ALLOWED_METHODS = (b"GET", b"HEAD", b"OPTIONS")
+# What the Allow field says: the same everywhere, as no resource takes anything in.
+ALLOW = b", ".join(ALLOWED_METHODS)
 # Methods that mean something here, allowed or not: RFC 9110 9, RFC 5789 (PATCH), RFC 4918 (WebDAV).
 KNOWN_METHODS = frozenset(
     b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK".split()
@@ -91,7 +95,7 @@ def _second_look(line: bytes) -> re.Match[bytes]:
             raise Malformed(414, "The request target is too long.")
         raise Malformed(400, "The request line is not method, target and version with one space between.")
     if loose[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise Malformed(505, "Only HTTP/1.1 and HTTP/1.0 are spoken here.")
+        raise Malformed(505, "The version is neither HTTP/1.0 nor HTTP/1.1.")
     if len(loose[2]) > MAX_TARGET_BYTES:
         raise Malformed(414, "The request target is too long.")
     match = _LINE.fullmatch(line)
@@ -128,8 +132,14 @@ def refusal_of_partial(buffered: bytes, scanned: int = 0) -> Malformed | None:
         return Malformed(400, "The head holds a control character or a bare CR or LF.")
     if len(buffered) > _MAX_LINE_BYTES and buffered.find(b"\r\n", 0, _MAX_LINE_BYTES + 2) < 0:
         return Malformed(414, "The request target is too long.")
-    if len(buffered) > MAX_HEAD_BYTES:
+    if len(buffered) >= MAX_HEAD_BYTES:
         return Malformed(431, "The header fields are too large.")
+    if (end := buffered.find(b"\r\n", max(0, scanned - 1))) >= 0 and buffered.find(b"\r\n") == end:
+        # The line is whole now: no need to wait for fields when it is none, as that of HTTP/0.9.
+        try:
+            parse_request_line(buffered[:end])
+        except Malformed as refusal:
+            return refusal
     return None
 
 

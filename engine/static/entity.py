@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from wsrv.engine.http.dates import http_date
+from wsrv.engine.http.head import ALLOW
 from wsrv.engine.http.response import HeadTemplate, build_head
 from wsrv.engine.static.mime import content_type
 
@@ -126,6 +127,11 @@ def of_file(path: bytes, identity: Identity, body: bytes | None, now_ns: int) ->
 def of_bytes(status: int, kind: bytes, body: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Entity:
     """The entity of bytes that this program made, of content type `kind`."""
     return Entity(status, kind, len(body), b"", 0, b"", None, body, (*_fields(kind, len(body)), *extra), b"", False)
+
+
+def of_options() -> Entity:
+    """The answer to OPTIONS: which methods there are (RFC 9110 9.3.7), and no content, so no length (8.6)."""
+    return Entity(204, b"", 0, b"", 0, b"", None, b"", ((b"Allow", ALLOW),), b"", True)
 
 
 def of_page(status: int, page: Entity | None, body: bytes, extra: tuple[tuple[bytes, bytes], ...]) -> Entity:

@@ -41,22 +41,22 @@ def to_path(raw: bytes) -> bytes:
     if _PLAIN.fullmatch(raw):
         return raw[1:]
     if not raw.startswith(b"/"):
-        raise BadTarget(400, "the path does not begin with a slash")
+        raise BadTarget(400, "The path does not begin with a slash.")
     if _INVALID_ESCAPE.search(raw):
-        raise BadTarget(400, "a percent sign is not followed by two hex digits")
+        raise BadTarget(400, "A percent sign is not followed by two hexadecimal digits.")
     segments = [unquote_to_bytes(segment) for segment in raw.split(b"/")]
     if any(b"\0" in segment for segment in segments):
-        raise BadTarget(400, "the path holds a NUL")
+        raise BadTarget(400, "The path holds a NUL.")
     kept: list[bytes] = []
     for segment in segments:
         if segment == b"..":
             if not kept:
-                raise BadTarget(400, "the path climbs above the root")
+                raise BadTarget(400, "The path climbs above the root.")
             kept.pop()
         elif segment and segment != b".":
             kept.append(segment)
     if any(b"/" in segment for segment in segments):
-        raise BadTarget(404, "a segment holds an encoded slash")
+        raise BadTarget(404, "A segment of the path holds an encoded slash.")
     if kept and segments[-1] in (b"", b".", b".."):
         kept.append(b"")
     return b"/".join(kept)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from wsrv.engine.http.conditional import Validators, evaluate
 from wsrv.engine.http.head import refusal_of
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
-from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.entity import Entity, of_options
 from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
@@ -54,6 +54,7 @@ class Answering:
         ledger: Ledger,
     ) -> None:
         self._inside = inside
+        self._options = of_options()
         self._connections = connections
         self._delivery = delivery
         self._shelf = shelf
@@ -76,13 +77,18 @@ class Answering:
         if refusal is not None:
             self.error(conn, request, refusal, now_ns)
             return
+        if line.method == b"OPTIONS":
+            internal = line.path.startswith(PREFIX)
+            deliver = self._delivery.internal if internal else self._delivery.entity
+            deliver(conn, request, self._options)
+            return
         if line.path.startswith(PREFIX):
             self._inside.begin(conn, request, now_ns)
             return
         try:
             key = request.path = to_path(line.path)
         except BadTarget as e:
-            self.error(conn, request, e.status, now_ns)
+            self.error(conn, request, e.status, now_ns, str(e))
             return
         if is_hidden(key):
             self.error(conn, request, 404, now_ns)
@@ -173,6 +179,6 @@ class Answering:
             return
         self._delivery.stream(conn, request, entity, fd)
 
-    def error(self, conn: Connection, request: Request, status: int, now_ns: int) -> None:
-        """Answer with an error page."""
-        self._delivery.entity(conn, request, self._shelf.error(status, now_ns))
+    def error(self, conn: Connection, request: Request, status: int, now_ns: int, reason: str = "") -> None:
+        """Answer with an error page, which says `reason` where it is given."""
+        self._delivery.entity(conn, request, self._shelf.error(status, now_ns, reason))

@@ -38,26 +38,31 @@ _SLOT_SHIFT = 28
 class Dialogue:
     """What a connection needs beside its state from the first request on that the hot path does not answer.
 
-    `buffer` holds bytes not yet understood, `out` bytes not yet written. `began` are the times at which the requests
-    began whose answers are being written, `began_ns` that of the request being read. After the output `closing` says to
-    close, `lingers` to read past what still comes; `spent_bytes` bounds that.
+    `buffer` holds bytes not yet understood, the first `scanned` of them looked at in vain for the end of a head;
+    `blank`: an empty line before it was passed over. `out` holds bytes not yet written. `began` are the times when the
+    requests began whose answers are being written, `began_ns` that of the request being read. After the output
+    `closing` says to close, `lingers` to read past what still comes; `spent_bytes` bounds that.
     """
 
     __slots__ = (
         "began",
         "began_ns",
+        "blank",
         "body",
         "buffer",
         "closing",
         "lingers",
         "out",
         "request",
+        "scanned",
         "spent_bytes",
         "stream",
     )
 
     def __init__(self) -> None:
         self.buffer = b""
+        self.scanned = 0
+        self.blank = False
         self.began_ns = 0
         self.began: list[int] = []
         self.out: deque[bytes | memoryview] = deque()

@@ -73,7 +73,8 @@ class Delivery:
     def refusal(self, conn: Connection, raw_line: bytes, page: Entity) -> None:
         """Answer bytes that are no request, and close."""
         talk = conn.dialogue()
-        body = page.body or b""
+        # Whoever asks so expects no body, whatever else is wrong (RFC 9112 6.3).
+        body = b"" if raw_line.startswith(b"HEAD ") else page.body or b""
         head = page.head(page.status, b"close").render(self._clock.date)
         pieces = (conn.opening, self._clock.stamp, log_escape(raw_line) or b"-")
         text = b"".join((*pieces, self._format.outcome(page.status, len(body)), self._nobody))

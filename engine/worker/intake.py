@@ -14,6 +14,7 @@ from functools import partial
 from wsrv.engine.http.body import BodyReader
 from wsrv.engine.http.grammar import Malformed
 from wsrv.engine.http.head import (
+    MAX_HEAD_BYTES,
     awaits_continue,
     check,
     parse_request_line,
@@ -46,6 +47,9 @@ from wsrv.engine.worker.request import Request
 
 _CRLF = b"\r\n"
 _END = b"\r\n\r\n"
+_LATE = Malformed(408, "The request did not arrive in time.")
+_TOO_MUCH = Malformed(413, "The body is longer than this server reads.")
+_OUR_FAULT = Malformed(500, "")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -108,7 +112,7 @@ class Intake:
     def overdue(self, conn: Connection, now_ns: int) -> None:
         """The client of `conn` has let its time go by."""
         if conn.state in (HEAD, BODY):
-            self._refuse(conn, 408, now_ns)
+            self._refuse(conn, _LATE, now_ns)
             self._delivery.flush(conn, now_ns)
             if conn.state == WRITE:
                 # It does not even take that.
@@ -153,7 +157,7 @@ class Intake:
             if talk.out or talk.stream is not None or conn.state == CLOSED:
                 self._delivery.abandon(conn)
             else:
-                self._refuse(conn, 500, now_ns)
+                self._refuse(conn, _OUR_FAULT, now_ns)
                 self._delivery.flush(conn, now_ns)
 
     def _answer_all(self, conn: Connection, now_ns: int) -> None:
@@ -184,28 +188,39 @@ class Intake:
         """Take one head off the buffer; False when it is not whole yet."""
         talk = conn.dialogue()
         buffer = talk.buffer
-        # An empty line before a request line is passed over (RFC 9112 2.2).
-        if buffer.startswith(_CRLF):
+        # One empty line before a request line is passed over (RFC 9112 2.2).
+        if buffer.startswith(_CRLF) and not talk.blank:
+            talk.blank = True
+            talk.scanned = 0
             talk.buffer = buffer = buffer[2:]
-        end = buffer.find(_END) + len(_END)
-        if end < len(_END):
-            if (refusal := refusal_of_partial(buffer)) is not None:
-                self._refuse(conn, refusal.status, now_ns)
+            if not buffer:
+                conn.state = IDLE
                 return False
-            if buffer and conn.state == IDLE:
+        end = buffer.find(_END, max(0, talk.scanned - len(_END) + 1)) + len(_END)
+        if end < len(_END):
+            if (refusal := refusal_of_partial(buffer, talk.scanned)) is not None:
+                self._refuse(conn, refusal, now_ns)
+                return False
+            talk.scanned = len(buffer)
+            if conn.state == IDLE:
                 self._connections.want(conn, HEAD, READ, now_ns)
             return False
         conn.state = IDLE
         raw_line, _, block = buffer[:end].partition(_CRLF)
         talk.buffer = buffer[end:]
+        talk.scanned = 0
+        talk.blank = False
         try:
             line = parse_request_line(raw_line)
+            if end > MAX_HEAD_BYTES:
+                raise Malformed(431, "The header fields are too large.")
             known = self._shelf.remember(block)
             check(line, known.fields)
         except Malformed as e:
-            self._refuse(conn, e.status, now_ns, raw_line)
+            self._refuse(conn, e, now_ns, raw_line)
             return False
-        stays = persistent(line, known.fields) and not self.draining
+        # What follows a CONNECT may be meant for a tunnel that is not there.
+        stays = persistent(line, known.fields) and not self.draining and line.method != b"CONNECT"
         front = known.front if known.plain and not self.draining else None
         request = Request(raw_line, line, known.fields, known.client, front, stays)
         talk.began.append(talk.began_ns)
@@ -215,10 +230,11 @@ class Intake:
             self._answering.begin(conn, request, now_ns)
             return True
         declared = known.fields.content_length or 0
-        refusal_status = refusal_of(line.method) or (413 if declared > self._max_body_bytes else None)
-        if refusal_status is not None:
-            request.persistent = False
-            self._answering.error(conn, request, refusal_status, now_ns)
+        if (status := refusal_of(line.method)) is not None:
+            self._give_up(conn, request, Malformed(status, ""), now_ns)
+            return False
+        if declared > self._max_body_bytes:
+            self._give_up(conn, request, _TOO_MUCH, now_ns)
             return False
         if awaits_continue(line, known.fields) and not talk.buffer:
             self._delivery.interim(conn, _CONTINUE)
@@ -237,11 +253,11 @@ class Intake:
         try:
             taken = body.feed(talk.buffer)
         except Malformed as e:
-            self._give_up(conn, request, e.status, now_ns)
+            self._give_up(conn, request, e, now_ns)
             return False
         talk.buffer = talk.buffer[taken:]
         if body.received > self._max_body_bytes:
-            self._give_up(conn, request, 413, now_ns)
+            self._give_up(conn, request, _TOO_MUCH, now_ns)
             return False
         if not body.done:
             return False
@@ -250,15 +266,15 @@ class Intake:
         self._answering.begin(conn, request, now_ns)
         return True
 
-    def _give_up(self, conn: Connection, request: Request, status: int, now_ns: int) -> None:
-        """Answer a request whose body cannot be read to its end."""
+    def _give_up(self, conn: Connection, request: Request, why: Malformed, now_ns: int) -> None:
+        """Answer a request whose body is not, or cannot be, read to its end."""
         talk = conn.dialogue()
         talk.request = talk.body = None
         conn.state = IDLE
         request.persistent = False
-        self._answering.error(conn, request, status, now_ns)
+        self._answering.error(conn, request, why.status, now_ns, why.reason)
 
-    def _refuse(self, conn: Connection, status: int, now_ns: int, raw_line: bytes | None = None) -> None:
+    def _refuse(self, conn: Connection, why: Malformed, now_ns: int, raw_line: bytes | None = None) -> None:
         """Answer what is no request, or came too late, and close."""
         talk = conn.dialogue()
         if raw_line is None:
@@ -267,4 +283,4 @@ class Intake:
         talk.request = talk.body = None
         talk.buffer = b""
         conn.state = IDLE
-        self._delivery.refusal(conn, raw_line, self._shelf.error(status, now_ns))
+        self._delivery.refusal(conn, raw_line, self._shelf.error(why.status, now_ns, why.reason))

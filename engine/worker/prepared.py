@@ -131,7 +131,7 @@ class Shelf:
         self._clock = clock
         self._format = log_format
         self._revalidate_ns = int(settings.revalidate_seconds * SECOND_NS)
-        self._errors: dict[int, tuple[Entity, int]] = {}
+        self._errors: dict[tuple[int, str], tuple[Entity, int]] = {}
 
     def remember(self, block: bytes) -> Remembered:
         """The parse of a field block, made now if it was not made before. Raises Malformed."""
@@ -211,14 +211,14 @@ class Shelf:
         self._render(prepared)
         return True
 
-    def error(self, status: int, now_ns: int) -> Entity:
-        """The page for an error, looked up anew as often as a file is."""
-        known = self._errors.get(status)
+    def error(self, status: int, now_ns: int, reason: str = "") -> Entity:
+        """The page for an error, looked up anew as often as a file is. `reason` is one of our own sentences."""
+        known = self._errors.get((status, reason))
         if known is not None and now_ns - known[1] < self._revalidate_ns:
             return known[0]
-        entity = self._pages.entity(status, nowait=False)
+        entity = self._pages.entity(status, reason, nowait=False)
         if entity.settled:
-            self._errors[status] = (entity, now_ns)
+            self._errors[(status, reason)] = (entity, now_ns)
         return entity
 
     def _render(self, prepared: Prepared) -> None:

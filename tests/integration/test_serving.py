@@ -121,7 +121,7 @@ def test_if_modified_since_is_304(server: Server) -> None:
 def test_known_method_is_405_with_allow_and_the_sites_own_page(server: Server) -> None:
     answer = server.get("/", method="DELETE")
     assert answer.status == 405
-    assert answer.fields["allow"] == "GET, HEAD"
+    assert answer.fields["allow"] == "GET, HEAD, OPTIONS"
     assert answer.body == b"the site's own 405"
 
 

@@ -54,7 +54,7 @@ def test_page_of_the_site_is_preferred_to_the_bundled_one(pages: ErrorPages, roo
 
 def test_405_says_what_is_allowed_and_503_when_to_come_again(pages: ErrorPages, root: Path) -> None:
     (root / "503.html").write_bytes(b"busy")
-    assert (b"Allow", b"GET, HEAD") in pages.entity(405, nowait=False).fields
+    assert (b"Allow", b"GET, HEAD, OPTIONS") in pages.entity(405, nowait=False).fields
     assert (b"Retry-After", b"1") in pages.entity(503, nowait=False).fields
 
 

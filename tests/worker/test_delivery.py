@@ -168,7 +168,7 @@ def test_an_early_refusal_over_tcp_is_read_to_its_end_though_the_client_goes_on_
     while part := client.socket.recv(65536):
         got += part
     assert statuses(got) == [405]
-    assert b"\r\nAllow: GET, HEAD\r\n" in got
+    assert b"\r\nAllow: GET, HEAD, OPTIONS\r\n" in got
     assert client.conn.state == LINGER
 
 
