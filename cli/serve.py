@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from wsrv.cli import addresses
 from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -21,7 +22,6 @@ from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.settings import (
     CacheSettings,
     HttpSettings,
-    ListenSettings,
     LogSettings,
     ProcessSettings,
     RuntimeSettings,
@@ -42,6 +42,7 @@ Examples:
   wsrv serve                          this folder on http://127.0.0.1:8080
   wsrv serve site --port 0            on a free port
   wsrv serve site --host 0.0.0.0      for other machines too
+  wsrv serve site --listen 0.0.0.0:80 --listen '[::]:80' --listen unix:/run/site.sock
   wsrv serve site --cache-size 1GiB --log-file access.log
 """
 
@@ -104,7 +105,7 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
     return Settings(
         site=SiteSettings(root=Path(value("site.root")), pages=_ERROR_PAGES, withheld=tuple(withheld)),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
-        listen=ListenSettings(host=value("server.host"), port=value("server.port")),
+        listen=addresses.settings_of(values),
         process=ProcessSettings(
             workers=value("server.workers"), threads=value("server.threads"), queue=value("server.queue")
         ),

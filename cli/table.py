@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from wsrv.cli.addresses import Addresses, Mode
 from wsrv.cli.units import (
     AUTO,
     OFF,
@@ -86,6 +87,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.host", Host(), "127.0.0.1", "Address or name to listen on; 0.0.0.0 for every interface."),
     Setting("server.port", Count(0, 65535), 8080, "Port to listen on; 0 takes a free one."),
     Setting(
+        "server.listen",
+        Addresses(auto=True),
+        AUTO,
+        "Where to listen: address:port, unix:path; the option again for more.",
+        auto="on host and port",
+    ),
+    Setting("server.socket_mode", Mode(), "0666", "Permissions of Unix sockets.", option=False),
+    Setting(
         "server.workers",
         Count(1, 1024, auto=True),
         AUTO,
@@ -126,6 +135,14 @@ def by_table() -> list[tuple[str, list[Setting]]]:
     return [(table, [setting for setting in SETTINGS if setting.table == table]) for table in TABLES]
 
 
+def _joined(context: click.Context, parameter: click.Parameter, given: tuple[Any, ...]) -> Any:
+    """What an option says that may be given again: nothing, one word such as AUTO, or all of its values in a row."""
+    words = [value for value in given if isinstance(value, str)]
+    if words:
+        return words[-1]
+    return tuple(one for value in given for one in value) or None
+
+
 def options(command: _Command) -> _Command:
     """Give `command` the argument ROOT, an option for each setting that has one, and --config."""
     # Decorators apply from the last to the first.
@@ -135,6 +152,14 @@ def options(command: _Command) -> _Command:
         if setting.option:
             text = f"{setting.help}  [default: {setting.default_text}; env: {setting.variable}]"
             metavar = setting.kind.name.upper()
-            option = click.option(setting.flag, setting.parameter, type=setting.kind, metavar=metavar, help=text)
+            option = click.option(
+                setting.flag,
+                setting.parameter,
+                type=setting.kind,
+                metavar=metavar,
+                help=text,
+                multiple=setting.kind.several,
+                callback=_joined if setting.kind.several else None,
+            )
             command = option(command)
     return click.argument("site_root", metavar="[ROOT]", required=False, type=Place(folder=True))(command)

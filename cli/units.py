@@ -54,23 +54,31 @@ class Kind(_ParamType):
     name: str = "text"
     allowed: str = "text"
     takes: tuple[type, ...] = (str,)
+    # Whether the option may be given again, and each adds to the value.
+    several: bool = False
 
     def __init__(self, auto: bool = False) -> None:
         self.auto = auto
 
-    def read(self, value: Any) -> Any:
-        """The value as the engine wants it, or AUTO. Raises ValueError, the message a full clause."""
+    def read(self, value: Any, base: str = "") -> Any:
+        """The value as the engine wants it, or AUTO. Raises ValueError, the message a full clause.
+
+        Relative paths are taken from `base`: the folder of the file that the value stands in.
+        """
         if self.auto and value == AUTO:
             return AUTO
         if isinstance(value, bool) or not isinstance(value, self.takes):
             raise self._refusal(value)
         try:
-            return self._read(value)
+            return self._read_from(value, base)
         except (ValueError, ArithmeticError):
             raise self._refusal(value) from None
 
     def _read(self, value: Any) -> Any:
         return value
+
+    def _read_from(self, value: Any, base: str) -> Any:
+        return self._read(value)
 
     def _refusal(self, value: Any) -> ValueError:
         return ValueError(f"{value!r} is not {self.allowed_text}")
@@ -80,7 +88,7 @@ class Kind(_ParamType):
         """What is allowed, for a person."""
         return f"{self.allowed}, or {AUTO}" if self.auto else self.allowed
 
-    def write(self, value: Any) -> str | int | float:
+    def write(self, value: Any) -> str | int | float | list[str]:
         """What TOML says for a value that `read` gave; read again, it is the same."""
         found: str | int | float = value
         return found

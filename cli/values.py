@@ -16,7 +16,7 @@ from wsrv.cli import configfile
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, Setting
-from wsrv.cli.units import AUTO, Place
+from wsrv.cli.units import AUTO
 
 DEFAULT = "default"
 
@@ -73,10 +73,12 @@ def survey(
 
 def in_force(values: Mapping[str, Value]) -> dict[str, Value]:
     """The values with AUTO worked out for this machine; the name stays AUTO where the port is not known yet."""
+    from wsrv.cli import addresses
     from wsrv.cli.cpus import usable
     from wsrv.cli.running import default_directories
 
-    port = values["server.port"].value
+    port = addresses.first_port(values)
+    values = {**values, "server.listen": addresses.in_force(values)}
     worked_out: dict[str, Callable[[], Any]] = {
         "server.workers": usable,
         "server.name": lambda: str(port) if port else AUTO,
@@ -119,7 +121,7 @@ def _find(setting: Setting, flags: Mapping[str, Any], environ: Mapping[str, str]
 
 def _read(setting: Setting, value: Any, origin: str, base: str = "") -> Any:
     try:
-        return setting.kind.read(value, base) if isinstance(setting.kind, Place) else setting.kind.read(value)
+        return setting.kind.read(value, base)
     except ValueError as error:
         raise ValueError(f"{origin}: {error}") from None
 

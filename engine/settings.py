@@ -13,10 +13,13 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True)
 class ListenSettings:
-    """Where connections come in."""
+    """One place where connections come in: a host and a port, or the `path` of a Unix socket and its mode."""
 
     host: str = "127.0.0.1"
     port: int = 8080
+    path: Path | None = None
+    # As nginx has it: whoever may enter the folder may connect. Caddy: 0200.
+    mode: int = 0o666
     # The report's C server kept 100 and saw maxima of 2-4 s from SYN retries; nginx keeps 511, h2o 65535.
     backlog: int = 4096
 
@@ -97,7 +100,7 @@ class Settings:
 
     site: SiteSettings
     runtime: RuntimeSettings
-    listen: ListenSettings = field(default_factory=ListenSettings)
+    listen: tuple[ListenSettings, ...] = (ListenSettings(),)
     process: ProcessSettings = field(default_factory=ProcessSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)

@@ -2,7 +2,7 @@
 #
 # Rule 1: a bounded number a call, without waiting; what is accepted is non-blocking and close-on-exec by the same call.
 # Rule 2: a client that went away between its handshake and our accept is passed over in silence.
-"""accept4(2) in batches, and a ConnectionSource on a listener."""
+"""accept4(2) in batches, and a ConnectionSource on listeners."""
 
 import ctypes
 import errno
@@ -10,6 +10,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Sequence
 from time import monotonic_ns
 
 from wsrv.engine.ipc.record import Arrival
@@ -43,15 +44,17 @@ class Acceptor:
         self._address = ctypes.create_string_buffer(_ADDRESS_BYTES)
         self._raw = memoryview(self._address)
         self._length = ctypes.c_uint32(_ADDRESS_BYTES)
-        self._address_at = ctypes.byref(self._address)
-        self._length_at = ctypes.byref(self._length)
+        # Of a client over a Unix socket no address is asked for: it has none, or one that it chose.
+        unix = self._family == socket.AF_UNIX
+        self._addresses = (None, None) if unix else (ctypes.byref(self._address), ctypes.byref(self._length))
 
     def take(self, limit: int) -> list[Arrival]:
         """Up to `limit` connections that wait. Raises OSError when descriptors or memory are exhausted, and nothing
         was accepted in this call."""
         batch: list[Arrival] = []
         now_ns = monotonic_ns()
-        listener, at, length_at = self._fd, self._address_at, self._length_at
+        listener = self._fd
+        at, length_at = self._addresses
         raw, number, family, serial = self._raw, self._number, self._family, self._serial
         # What accept4 puts there is the length of this family's addresses, whoever connects.
         self._length.value = _ADDRESS_BYTES
@@ -73,25 +76,35 @@ class Acceptor:
 
 
 class AcceptingSource:
-    """A worker's end where nobody stands between the kernel and the worker: it accepts for itself.
+    """A worker's end where nobody stands between the kernel and the worker: it accepts for itself, on `listeners`.
 
     When descriptors are exhausted nothing is lost: connections wait in the kernel until there is room.
     """
 
-    def __init__(self, listener: socket.socket, events: int = select.EPOLLIN) -> None:
+    def __init__(self, listeners: Sequence[socket.socket], events: int = select.EPOLLIN) -> None:
         self.lost = 0
         self.events = events
-        self._listener = listener
-        self._acceptor = Acceptor(listener, 0)
+        self._listeners = listeners
+        self._acceptors = [Acceptor(listener, number) for number, listener in enumerate(listeners)]
 
-    def fileno(self) -> int:
-        """The listener; readable while a connection waits."""
-        return self._listener.fileno()
+    def fds(self) -> Sequence[int]:
+        """The listeners; one is readable while a connection waits."""
+        return [listener.fileno() for listener in self._listeners]
 
     def take(self) -> list[Arrival]:
-        """Connections that wait, up to a round's worth. Raises OSError when descriptors or memory are exhausted."""
-        return self._acceptor.take(_WORKER_ROUND)
+        """Connections that wait, up to a round's worth of each listener. Raises OSError when descriptors or memory are
+        exhausted, and nothing was accepted in this call."""
+        batch: list[Arrival] = []
+        for acceptor in self._acceptors:
+            try:
+                batch += acceptor.take(_WORKER_ROUND)
+            except OSError:
+                if not batch:
+                    raise
+                break
+        return batch
 
     def close(self) -> None:
-        """Stop listening here; whoever else holds the listener goes on."""
-        self._listener.close()
+        """Stop listening here; whoever else holds the listeners goes on."""
+        for listener in self._listeners:
+            listener.close()

@@ -21,8 +21,8 @@ class ConnectionSource(Protocol):
     # What to ask epoll for: EPOLLIN, with EPOLLEXCLUSIVE where several workers wait on the same thing.
     events: int
 
-    def fileno(self) -> int:
-        """A descriptor that polls readable while there is something to take."""
+    def fds(self) -> Sequence[int]:
+        """The descriptors of which one polls readable while there is something to take: the same until close()."""
 
     def take(self) -> list[Arrival]:
         """What has arrived, without waiting; empty when nothing has. The descriptors are the caller's from now on.
@@ -87,8 +87,9 @@ class Transport(Protocol):
         """None, or in a sentence that a user can act on why this transport cannot work here."""
 
     @classmethod
-    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
+    def open(cls, listeners: Sequence[socket.socket], slots: int, capacity: int) -> list[Channel]:
         """A channel for each of `slots` workers, in which up to `capacity` connections may wait. Raises OSError.
 
-        `listener` listens already and stays the caller's.
+        `listeners`, one at least, listen already and stay the caller's: TCP ones and Unix ones. Where workers accept,
+        a record names its listener by the place in this sequence.
         """

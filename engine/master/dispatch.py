@@ -1,4 +1,4 @@
-# From the listener to the workers.
+# From the listeners to the workers.
 #
 # Rule 1: admission first. A connection is sent only on a permit of its slot's queue; a slot without permits, or whose
 #         worker stands still, is passed by, and when no slot is left the connection is refused.
@@ -24,12 +24,12 @@ _SHARE = 32
 
 
 class Dispatcher:
-    """Accepts on `listener` and shares the connections out between `slots`; `refuse` takes those nobody can take."""
+    """Accepts on `listeners` and shares the connections out between `slots`; `refuse` takes those nobody can take."""
 
     def __init__(
-        self, listener: socket.socket, number: int, slots: Sequence[Slot], refuse: Callable[[int, str], None]
+        self, listeners: Sequence[socket.socket], slots: Sequence[Slot], refuse: Callable[[int, str], None]
     ) -> None:
-        self._acceptor = Acceptor(listener, number)
+        self._acceptors = {listener.fileno(): Acceptor(listener, number) for number, listener in enumerate(listeners)}
         self._slots = slots
         self._refuse = refuse
         self._turn = 0
@@ -37,9 +37,12 @@ class Dispatcher:
         # Workers that drain take nothing more: what comes back from a slot now is refused.
         self.drains = False
 
-    def accept(self) -> int:
-        """Take in what is waiting, up to a round's worth, and pass it on; how many. Raises OSError when exhausted."""
-        batch = self._acceptor.take(_ROUND)
+    def accept(self, listener: int) -> int:
+        """Take in what is waiting on the descriptor `listener`, up to a round's worth, and pass it on; how many.
+
+        Raises OSError when exhausted.
+        """
+        batch = self._acceptors[listener].take(_ROUND)
         accepted = len(batch)
         if batch:
             if batch[-1][0] >= self._reserve:

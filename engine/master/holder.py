@@ -67,6 +67,11 @@ def _holds(process: Path, sockets: set[str]) -> bool:
         return False
 
 
+def command_of(pid: int, proc: Path = Path("/proc")) -> str:
+    """The command line of a process, fit for a terminal."""
+    return _command(proc / str(pid))
+
+
 def _command(process: Path) -> str:
     try:
         words = (process / "cmdline").read_bytes().decode("utf-8", "replace").rstrip("\0").replace("\0", " ")

@@ -1,20 +1,25 @@
-# The listening socket, and how to name it to a person.
+# The listening sockets, and how to name them to a person.
 #
 # Rule 1: whoever cannot listen is told in one line which address, why, and what to do.
-# Rule 2: the listener is non-blocking and closes on exec; what is set on it here, accepted sockets inherit.
-"""Opening the listener; the addresses it can be reached by."""
+# Rule 2: a listener is non-blocking and closes on exec; what is set on it here, accepted sockets inherit.
+# Rule 3: `::` takes IPv6 clients only, so that 0.0.0.0 and :: can both be listened on, in any order.
+"""Opening listeners; the addresses they can be reached by."""
 
 import array
+import contextlib
 import errno
 import fcntl
 import ipaddress
 import socket
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 from wsrv.engine.master.holder import port_holder
+from wsrv.engine.master.name import is_name
 from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.master.unix import UnixPath, listen_on_path
 from wsrv.engine.settings import ListenSettings
 
 # Seconds a connection may stay silent before accept sees it. With 5, a silent client reaches accept only after 7 s.
@@ -33,11 +38,46 @@ _LINK_LOCAL = 0x20  # scope in /proc/net/if_inet6
 _Address = tuple[str, int] | tuple[str, int, int, int]
 
 
-def open_listener(settings: ListenSettings, voice: Voice) -> socket.socket:
-    """A socket that listens on `settings.host` and `settings.port`; 0 takes a free port.
+class Listener:
+    """A listener of this server. `url` names it to a person."""
 
-    The wildcard `::` takes IPv4 clients too, whose addresses then read ::ffff:a.b.c.d. Raises CannotStart.
-    """
+    def __init__(self, made: socket.socket, path: UnixPath | None = None) -> None:
+        self.socket = made
+        self.url = url(made)
+        self._path = path
+
+    def close(self) -> None:
+        """Listen no more, and take the name of a Unix socket away. By the master; again, it does nothing."""
+        if self._path is not None:
+            self._path.remove()
+            self._path = None
+        self.socket.close()
+
+
+def open_listeners(settings: Sequence[ListenSettings], voice: Voice, undo: contextlib.ExitStack) -> list[Listener]:
+    """A listener for each of `settings`, in their order. Raises CannotStart."""
+    found = []
+    for one in settings:
+        listener = Listener(open_listener(one)) if one.path is None else Listener(*listen_on_path(one, one.path))
+        undo.callback(listener.close)
+        found.append(listener)
+    most, wanted = _number(_SOMAXCONN), max(one.backlog for one in settings)
+    if most is not None and most < wanted:
+        voice.detail(f"net.core.somaxconn cuts the backlog from {wanted} to {most}")
+    return found
+
+
+def server_name(listeners: Sequence[Listener]) -> str:
+    """What a server is called that was given no name: its first port, or else its first path's last part."""
+    for listener in listeners:
+        if listener.socket.family != socket.AF_UNIX:
+            return str(listener.socket.getsockname()[1])
+    stem = Path(listeners[0].socket.getsockname()).stem
+    return stem if is_name(stem) else "unix"
+
+
+def open_listener(settings: ListenSettings) -> socket.socket:
+    """A socket that listens on `settings.host` and `settings.port`; 0 takes a free port. Raises CannotStart."""
     host = settings.host.removeprefix("[").removesuffix("]")
     shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
     family, address = _resolve(host, settings.port, shown)
@@ -52,16 +92,13 @@ def open_listener(settings: ListenSettings, voice: Voice) -> socket.socket:
     except OSError as error:
         listener.close()
         raise CannotStart(f"cannot listen on {shown}: {_reason(error, family, address)}") from error
-    most = _number(_SOMAXCONN)
-    if most is not None and most < settings.backlog:
-        voice.detail(f"net.core.somaxconn cuts the backlog from {settings.backlog} to {most}")
     return listener
 
 
 def _resolve(host: str, port: int, shown: str) -> tuple[int, _Address]:
     """The family and address to bind. Of a name with several, an IPv4 one: it is what `localhost` means to most."""
     if not host:
-        raise CannotStart("cannot listen: the host is empty; 0.0.0.0 takes every IPv4 address, :: every address")
+        raise CannotStart("cannot listen: the host is empty; 0.0.0.0 takes every IPv4 address, :: every IPv6 address")
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     except socket.gaierror as error:
@@ -78,7 +115,7 @@ def _prepare(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if listener.family == socket.AF_INET6:
-        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     # Without SYN cookies, a few hundred silent clients fill the queue of half-accepted connections for everybody.
     if _number(_SYN_COOKIES):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_SECONDS)
@@ -110,28 +147,30 @@ def _url(host: str, port: int) -> str:
 
 
 def url(listener: socket.socket) -> str:
-    """Where it listens, as a URL without a path."""
+    """Where it listens, as a URL without a path; of a Unix socket `unix:` and where it is."""
     address = listener.getsockname()
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{address}"
     if listener.family == socket.AF_INET6 and address[3] and "%" not in address[0]:
         return _url(f"{address[0]}%{socket.if_indextoname(address[3])}", address[1])
     return _url(address[0], address[1])
 
 
 def reach_addresses(listener: socket.socket) -> list[str]:
-    """The URLs by which other machines may reach the listener; none when it is bound to a loopback address.
+    """The URLs by which other machines may reach the listener; none when it is bound to a loopback address, or a path.
 
     A wildcard stands for the addresses of all interfaces, loopback and link-local ones apart.
     """
+    if listener.family == socket.AF_UNIX:
+        return []
     host, port = listener.getsockname()[:2]
     bound = ipaddress.ip_address(host.partition("%")[0])
     if bound.is_loopback:
         return []
     if not bound.is_unspecified:
         return [url(listener)]
-    hosts = [h for h in _ipv4_addresses() if not ipaddress.ip_address(h).is_loopback]
-    if listener.family == socket.AF_INET6:
-        hosts += [h for h in _ipv6_addresses() if not ipaddress.ip_address(h).is_loopback]
-    return [_url(h, port) for h in hosts]
+    found = _ipv6_addresses() if listener.family == socket.AF_INET6 else _ipv4_addresses()
+    return [_url(h, port) for h in found if not ipaddress.ip_address(h).is_loopback]
 
 
 def _ipv4_addresses() -> list[str]:

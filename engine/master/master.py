@@ -1,6 +1,6 @@
 # The master: one thread, one loop.
 #
-#   epoll ─> listener        accept and pass on
+#   epoll ─> listeners       accept and pass on
 #         ─> pidfds          a child is gone: settle and replace
 #         ─> ready           workers that have come up
 #         ─> control         `wsrv stats` and its kind
@@ -25,7 +25,7 @@ from typing import Any
 
 from wsrv.engine.master.control import Handler
 from wsrv.engine.master.dispatch import Dispatcher
-from wsrv.engine.master.listen import open_listener, reach_addresses, url
+from wsrv.engine.master.listen import open_listeners, reach_addresses, server_name
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.outfit import catch_signals, claim, make_slots, open_control, open_log, raise_descriptor_limit
 from wsrv.engine.master.parts import Parts
@@ -78,9 +78,9 @@ class Master:
             raise CannotStart(reason)
         raise_descriptor_limit()
         log = open_log(settings.log, voice, undo)
-        self._listener = undo.enter_context(open_listener(settings.listen, voice))
-        self._url = url(self._listener)
-        name = settings.runtime.name or str(self._listener.getsockname()[1])
+        self._listeners = open_listeners(settings.listen, voice, undo)
+        sockets = [listener.socket for listener in self._listeners]
+        name = settings.runtime.name or server_name(self._listeners)
         self._name = name
         self._folder = claim(settings.runtime, name, voice, undo)
         self._signals = catch_signals(self._is_init, undo)
@@ -89,15 +89,16 @@ class Master:
         self._control = open_control(self._folder, self._commands, self._epoll, voice, undo)
         # What the master itself does with the queues of all slots: it alone admits.
         self._queue_use = array("Q", [0] * TALLY_WORDS)
-        self._slots, mapping = make_slots(settings.process, parts, self._listener, self._queue_use, undo)
+        self._slots, mapping = make_slots(settings.process, parts, sockets, self._queue_use, undo)
         self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice)
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
         self._refuser = Refuser(self._epoll, self._unavailable)
-        self._dispatcher = Dispatcher(self._listener, 0, self._slots, self._refuser.refuse)
+        self._dispatcher = Dispatcher(sockets, self._slots, self._refuser.refuse)
         self._settling = {fd: slot for slot in self._slots if (fd := slot.channel.settle_fd()) is not None}
         self._stat_file = self._open_stat_file()
-        self._accepting = False
+        # The listeners that are in the loop.
+        self._accepting: frozenset[int] = frozenset()
         self._resume_ns = 0
         self._serving = False
         self._drain_until_ns = 0
@@ -135,8 +136,8 @@ class Master:
             self._stat_file.update(self._stats())
 
     def _hear(self, fd: int, events: int) -> None:
-        if self._accepting and fd == self._listener.fileno():
-            self._accept()
+        if fd in self._accepting:
+            self._accept(fd)
         elif fd in self._settling:
             self._dispatcher.settle(self._settling[fd])
         elif fd == self._signals.fileno():
@@ -202,24 +203,27 @@ class Master:
             return
         self._serving = True
         self._listen()
-        self._voice.say(f"listening on {self._url}")
-        for address in reach_addresses(self._listener):
-            if address != self._url:
-                self._voice.say(f"reachable at {address}")
+        for listener in self._listeners:
+            self._voice.say(f"listening on {listener.url}")
+        for listener in self._listeners:
+            for address in reach_addresses(listener.socket):
+                if address != listener.url:
+                    self._voice.say(f"reachable at {address}")
 
     def _listen(self) -> None:
         if self._parts.transport.DISPATCHES:
-            self._epoll.register(self._listener, select.EPOLLIN)
-            self._accepting = True
+            self._accepting = frozenset(listener.socket.fileno() for listener in self._listeners)
+            for fd in self._accepting:
+                self._epoll.register(fd, select.EPOLLIN)
 
     def _deafen(self) -> None:
-        if self._accepting:
-            self._epoll.unregister(self._listener)
-            self._accepting = False
+        for fd in self._accepting:
+            self._epoll.unregister(fd)
+        self._accepting = frozenset()
 
-    def _accept(self) -> int:
+    def _accept(self, fd: int) -> int:
         try:
-            return self._dispatcher.accept()
+            return self._dispatcher.accept(fd)
         except OSError as e:
             self._voice.warn(f"cannot accept connections for the moment: {e.strerror}")
             self._deafen()
@@ -240,11 +244,13 @@ class Master:
         """Take in who has connected already, then nobody; let the workers finish."""
         self._voice.detail("draining; a second signal stops at once")
         if self._serving and self._parts.transport.DISPATCHES:
-            while self._accept():
-                pass
+            for listener in self._listeners:
+                while self._accept(listener.socket.fileno()):
+                    pass
         self._dispatcher.drains = True
         self._deafen()
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         if not self._parts.transport.DISPATCHES:
             for slot in self._slots:
                 slot.channel.close()
@@ -292,7 +298,7 @@ class Master:
         parts = self._parts
         return document(
             name=self._name,
-            listeners=[self._url],
+            listeners=[listener.url for listener in self._listeners],
             parts={"ipc": parts.transport.NAME, "sync": parts.primitive.NAME, "policy": parts.policy.NAME},
             capacity_bytes=self._settings.cache.capacity_bytes,
             started_ns=self._started_ns,

@@ -8,6 +8,7 @@ import signal
 import socket
 from array import array
 from collections.abc import Mapping as Commands
+from collections.abc import Sequence
 
 from wsrv.engine.log.destination import Destination, open_destination
 from wsrv.engine.master.control import ControlServer, Handler, listen
@@ -97,7 +98,7 @@ def open_control(
 def make_slots(
     settings: ProcessSettings,
     parts: Parts,
-    listener: socket.socket,
+    listeners: Sequence[socket.socket],
     queue_use: "array[int]",
     undo: contextlib.ExitStack,
 ) -> tuple[list[Slot], Mapping]:
@@ -106,7 +107,7 @@ def make_slots(
     undo.callback(mapping.close)
     slots = []
     tally = Tally(queue_use, 0)
-    for number, channel in enumerate(parts.transport.open(listener, settings.workers, settings.queue)):
+    for number, channel in enumerate(parts.transport.open(listeners, settings.workers, settings.queue)):
         undo.callback(channel.close)
         queue = parts.primitive.semaphore("queue", mapping.cell(number), settings.queue)
         undo.callback(queue.close)

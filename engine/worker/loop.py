@@ -90,6 +90,7 @@ class Worker:
             end.setblocking(False)
         self._drain_until_ns = 0
         self._listening = False
+        self._sources = frozenset(station.source.fds())
         self._grace_ns = int(settings.http.timeout_seconds * _SECOND_NS)
         self._next_tick_ns = 0
 
@@ -132,7 +133,7 @@ class Worker:
             conn = table.get(fd)
             if conn is not None:
                 self._go_on(conn, flags, now_ns)
-            elif fd == self._station.source.fileno():
+            elif fd in self._sources:
                 batch += self._take(now_ns)
             else:
                 self._call(fd, now_ns)
@@ -158,11 +159,11 @@ class Worker:
         if wanted == self._listening:
             return
         self._listening = wanted
-        source = self._station.source
-        if wanted:
-            self._connections.epoll.register(source.fileno(), source.events)
-        else:
-            self._connections.epoll.unregister(source.fileno())
+        for fd in self._sources:
+            if wanted:
+                self._connections.epoll.register(fd, self._station.source.events)
+            else:
+                self._connections.epoll.unregister(fd)
 
     def _turn_away(self, conn: Connection, now_ns: int) -> None:
         """Answer a connection for which there is no descriptor to spare."""

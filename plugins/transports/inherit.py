@@ -1,7 +1,7 @@
-# Workers accept on the listener that they inherited; nobody stands between the kernel and a worker.
+# Workers accept on the listeners that they inherited; nobody stands between the kernel and a worker.
 #
-# Rule 1: the master holds the listener and never accepts. There is no queue of ours: `--queue` bounds nothing here, the
-#   kernel's backlog does, and a worker admits by the number of its live connections.
+# Rule 1: the master holds the listeners and never accepts. There is no queue of ours: `--queue` bounds nothing here,
+#   the kernel's backlog does, and a worker admits by the number of its live connections.
 # Rule 2: EPOLLEXCLUSIVE wakes one worker or a few for a connection, not all (epoll_ctl(2)).
 """Transport `inherit`."""
 
@@ -15,16 +15,19 @@ from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.ipc.transport import Channel, ConnectionSource, Transport
 from wsrv.plugins.hookspecs import hookimpl
 
+# What several workers ask of one listener: that a connection wakes one of them.
+SHARED = select.EPOLLIN | select.EPOLLEXCLUSIVE
+
 
 class ListenerChannel:
-    """A slot of a transport that does not dispatch: the listener that its worker accepts on."""
+    """A slot of a transport that does not dispatch: the listeners that its worker accepts on."""
 
-    def __init__(self, listener: socket.socket, events: int, *, owned: bool) -> None:
-        """`owned` when the listener is this slot's alone, to be closed with it."""
+    def __init__(self, listeners: Sequence[socket.socket], events: int, own: Sequence[socket.socket] = ()) -> None:
+        """`own` are those that are this slot's alone, to be closed with it."""
         self.lost = 0
-        self._listener = listener
+        self._listeners = listeners
         self._events = events
-        self._owned = owned
+        self._own = own
 
     def send(self, batch: Sequence[Arrival]) -> int:
         """Nothing is ever sent."""
@@ -47,20 +50,20 @@ class ListenerChannel:
         return
 
     def vacated(self) -> None:
-        """A worker leaves nothing behind in a listener."""
+        """A worker leaves nothing behind in its listeners."""
 
     def kept_fds(self) -> list[int]:
-        """The listener."""
-        return [self._listener.fileno()]
+        """The listeners."""
+        return [listener.fileno() for listener in self._listeners]
 
     def source(self) -> ConnectionSource:
-        """The worker's end, on the listener that it has inherited."""
-        return AcceptingSource(self._listener, self._events)
+        """The worker's end, on the listeners that it has inherited."""
+        return AcceptingSource(self._listeners, self._events)
 
     def close(self) -> None:
-        """Close the listener if it is this slot's own."""
-        if self._owned:
-            self._listener.close()
+        """Close the listeners that are this slot's own."""
+        for listener in self._own:
+            listener.close()
 
 
 class Inherit:
@@ -75,10 +78,9 @@ class Inherit:
         return None
 
     @classmethod
-    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
-        """One channel a slot, all on `listener`, which stays the caller's."""
-        events = select.EPOLLIN | select.EPOLLEXCLUSIVE
-        return [ListenerChannel(listener, events, owned=False) for _ in range(slots)]
+    def open(cls, listeners: Sequence[socket.socket], slots: int, capacity: int) -> list[Channel]:
+        """One channel a slot, all on `listeners`, which stay the caller's."""
+        return [ListenerChannel(listeners, SHARED) for _ in range(slots)]
 
 
 @hookimpl

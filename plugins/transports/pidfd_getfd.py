@@ -109,9 +109,9 @@ class PidfdGetfdSource:
         self._doorbell = doorbell
         self._settled = settled
 
-    def fileno(self) -> int:
+    def fds(self) -> Sequence[int]:
         """The doorbell; readable while there is something to take."""
-        return self._doorbell
+        return (self._doorbell,)
 
     def take(self) -> list[Arrival]:
         """Claim up to a round's worth, pull it and settle it. Empty only when nothing has arrived."""
@@ -273,7 +273,7 @@ class PidfdGetfd:
         )
 
     @classmethod
-    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
+    def open(cls, listeners: Sequence[socket.socket], slots: int, capacity: int) -> list[Channel]:
         """One ring a slot. The master's own descriptors pay for what waits: `capacity` a slot. Raises OSError."""
         _let_descendants_trace_us()
         return [PidfdGetfdChannel(capacity) for _ in range(slots)]

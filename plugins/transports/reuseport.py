@@ -3,15 +3,17 @@
 # Rule 1: the master makes and holds all listeners, so connections that wait for a worker survive it.
 # Rule 2: the first listener is bound without SO_REUSEPORT, so that an address in use is refused as ever and a second
 #   server is not mixed in; then the option is set on it, and the others join.
+# Rule 3: a path has one listener, so workers share a Unix one, as with `inherit`.
 """Transport `reuseport`."""
 
 import select
 import socket
+from collections.abc import Sequence
 from typing import ClassVar
 
 from wsrv.engine.ipc.transport import Channel, Transport
 from wsrv.plugins.hookspecs import hookimpl
-from wsrv.plugins.transports.inherit import ListenerChannel
+from wsrv.plugins.transports.inherit import SHARED, ListenerChannel
 
 # The kernel cuts it at net.core.somaxconn.
 _BACKLOG = 65_535
@@ -57,13 +59,33 @@ class Reuseport:
         return None
 
     @classmethod
-    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
-        """One listener a slot: `listener` for the first, which stays the caller's, and siblings. Raises OSError."""
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        channels: list[Channel] = [ListenerChannel(listener, select.EPOLLIN, owned=False)]
+    def open(cls, listeners: Sequence[socket.socket], slots: int, capacity: int) -> list[Channel]:
+        """For each slot a listener of its own in the place of each TCP one, and the Unix ones, which all share.
+
+        The first slot's own ones are `listeners`, which stay the caller's. Raises OSError.
+        """
+        events = select.EPOLLIN
+        for listener in listeners:
+            if listener.family == socket.AF_UNIX:
+                events = SHARED
+            else:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        channels: list[Channel] = [ListenerChannel(listeners, events)]
+        own: list[socket.socket] = []
         try:
-            channels.extend(ListenerChannel(_sibling(listener), select.EPOLLIN, owned=True) for _ in range(slots - 1))
+            for _ in range(slots - 1):
+                mine = []
+                for listener in listeners:
+                    if listener.family == socket.AF_UNIX:
+                        mine.append(listener)
+                    else:
+                        mine.append(_sibling(listener))
+                        own.append(mine[-1])
+                channels.append(ListenerChannel(mine, events, own))
+                own = []
         except OSError:
+            for sibling in own:
+                sibling.close()
             for channel in channels:
                 channel.close()
             raise

@@ -59,9 +59,9 @@ class SocketpairSource:
         self._recvmsg = receiver.recvmsg
         self._unpack = RECORD.iter_unpack
 
-    def fileno(self) -> int:
+    def fds(self) -> Sequence[int]:
         """The receiving end; readable while a message is queued, or when every sending end is closed."""
-        return self._receiver.fileno()
+        return (self._receiver.fileno(),)
 
     def take(self) -> list[Arrival]:
         """One message: at most MESSAGE_RECORDS connections. Empty when nothing has arrived, or all of it was lost."""
@@ -184,7 +184,7 @@ class Socketpair:
         return None
 
     @classmethod
-    def open(cls, listener: socket.socket, slots: int, capacity: int) -> list[Channel]:
+    def open(cls, listeners: Sequence[socket.socket], slots: int, capacity: int) -> list[Channel]:
         """Channels with room for `capacity` connections each, every one in a message of its own. Raises OSError.
 
         Without CAP_NET_ADMIN net.core.wmem_max bounds it: at 208 KiB, the value of older kernels, to 556 messages.

@@ -174,7 +174,10 @@ def test_show_prints_names_of_files_as_they_are(tmp_path: Path) -> None:
     [
         ("[server]\nprot = 1\n", ":2: no setting is called server.prot; did you mean server.port?"),
         ("\n[server]\nport = 'x'\n", ":3: server.port: 'x' is not a whole number from 0 to 65535"),
-        ("server = 1\n", ":1: server is a table: write [server], and below it host, port, workers, threads, queue, "),
+        (
+            "server = 1\n",
+            ":1: server is a table: write [server], and below it host, port, listen, socket_mode, workers, ",
+        ),
         ("[[log]]\n", ":1: log is a table: write [log], and below it file, format, max_size, keep"),
         ("server.workers = 'atuo'\n", ":1: server.workers: 'atuo' is not a whole number from 1 to 1024, or auto"),
         ("[server]\nipc = 'sockpair'\n", ":2: server.ipc: no transport 'sockpair'; there are: "),

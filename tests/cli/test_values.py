@@ -110,7 +110,7 @@ def test_file_that_is_no_toml_is_refused(tmp_path: Path, content: bytes) -> None
 def test_defaults_are_the_engines_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpus, "usable", lambda: ProcessSettings().workers)
     settings = serve.engine_settings(in_force(resolve({}, {}, None)))
-    assert settings.listen == ListenSettings()
+    assert settings.listen == (ListenSettings(),)
     assert settings.process == ProcessSettings()
     assert settings.http == HttpSettings()
     assert settings.cache == CacheSettings()
@@ -144,7 +144,7 @@ def test_every_setting_reaches_the_engine(tmp_path: Path) -> None:
         """,
     )
     settings = serve.engine_settings(in_force(resolve({}, {}, file)))
-    assert settings.listen == ListenSettings("h", 1)
+    assert settings.listen == (ListenSettings("h", 1),)
     assert settings.process == ProcessSettings(2, 3, 4)
     assert settings.http.timeout_seconds == 5
     assert settings.cache == CacheSettings(6, 7, 8)

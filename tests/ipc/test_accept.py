@@ -80,7 +80,7 @@ def test_accepted_descriptors_are_non_blocking_and_close_on_exec(listener: socke
 
 
 def test_without_descriptors_it_says_so_and_takes_nobody(listener: socket.socket) -> None:
-    source = AcceptingSource(listener.dup())
+    source = AcceptingSource([listener.dup()])
     clients = connect(listener, 3)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
@@ -117,9 +117,9 @@ def test_a_client_that_reset_before_it_was_accepted_holds_nobody_up(listener: so
 
 
 def test_a_source_is_readable_while_somebody_waits(listener: socket.socket) -> None:
-    source = AcceptingSource(listener.dup())
+    source = AcceptingSource([listener.dup()])
     with select.epoll() as epoll:
-        epoll.register(source.fileno(), source.events)
+        epoll.register(source.fds()[0], source.events)
         assert not epoll.poll(0)
         clients = connect(listener, 20)
         arrivals = source.take()

@@ -6,13 +6,14 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from wsrv.engine.master import holder, listen
 from wsrv.engine.master.holder import port_holder
-from wsrv.engine.master.listen import open_listener, reach_addresses, url
+from wsrv.engine.master.listen import open_listener, open_listeners, reach_addresses, url
 from wsrv.engine.master.outcome import CannotStart
 from wsrv.engine.settings import ListenSettings
 
@@ -33,7 +34,7 @@ class Heard:
 
 
 def opened(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    return open_listener(ListenSettings(host, port), Heard())
+    return open_listener(ListenSettings(host, port))
 
 
 def reason(host: str, port: int) -> str:
@@ -69,7 +70,8 @@ def test_backlog_that_the_kernel_cuts_is_a_detail(tmp_path: Path, monkeypatch: p
     (tmp_path / "somaxconn").write_text("128\n")
     monkeypatch.setattr(listen, "_SOMAXCONN", tmp_path / "somaxconn")
     voice = Heard()
-    open_listener(ListenSettings(port=0), voice).close()
+    with ExitStack() as undo:
+        open_listeners([ListenSettings(port=0), ListenSettings(port=0)], voice, undo)
     assert voice.details == ["net.core.somaxconn cuts the backlog from 4096 to 128"]
 
 
@@ -81,9 +83,17 @@ def test_url_names_the_port_that_was_taken(host: str, shown: str) -> None:
         assert url(listener) == f"http://{shown}:{listener.getsockname()[1]}"
 
 
-def test_wildcard_of_ipv6_takes_ipv4_too() -> None:
-    with opened("::") as listener:
-        socket.create_connection(("127.0.0.1", listener.getsockname()[1])).close()
+@pytest.mark.parametrize(("first", "second"), [("::", "0.0.0.0"), ("0.0.0.0", "::")])
+def test_wildcards_of_both_families_share_a_port_and_each_takes_its_own(first: str, second: str) -> None:
+    with opened(first) as one, opened(second, one.getsockname()[1]) as other:
+        for listener in (one, other):
+            host = "::1" if listener.family == socket.AF_INET6 else "127.0.0.1"
+            with socket.create_connection((host, listener.getsockname()[1])) as client:
+                client.sendall(b"x")
+                listener.setblocking(True)
+                accepted, address = listener.accept()
+                accepted.close()
+                assert address[0] == host
 
 
 def test_port_in_use_names_the_holder_and_the_remedy() -> None:
@@ -96,7 +106,7 @@ def test_port_in_use_names_the_holder_and_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("taken_host", "host"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("::1", "::1"), ("::", "127.0.0.1")]
+    ("taken_host", "host"), [("0.0.0.0", "127.0.0.1"), ("127.0.0.1", "0.0.0.0"), ("::1", "::1"), ("::", "::1")]
 )
 def test_holder_is_found_behind_wildcards_and_in_both_families(taken_host: str, host: str) -> None:
     with opened(taken_host) as taken:
@@ -164,16 +174,16 @@ def test_loopback_is_reached_by_nobody_else(host: str) -> None:
         assert reach_addresses(listener) == []
 
 
-def test_wildcard_is_reached_by_every_address_that_answers() -> None:
-    with opened("::") as listener:
+@pytest.mark.parametrize("wildcard", ["0.0.0.0", "::"])
+def test_wildcard_is_reached_by_every_address_that_answers(wildcard: str) -> None:
+    with opened(wildcard) as listener:
         reached = reach_addresses(listener)
         port = listener.getsockname()[1]
         for address in reached:
             host = re.fullmatch(rf"http://\[?(.*?)\]?:{port}", address)
             assert host
+            assert (":" in host[1]) is (wildcard == "::")
             socket.create_connection((host[1], port), timeout=5).close()
-    with opened("0.0.0.0", 0) as listener:
-        assert [a for a in reach_addresses(listener) if "[" in a] == []
 
 
 def test_interfaces_are_those_that_the_kernel_lists() -> None:

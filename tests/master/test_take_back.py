@@ -28,7 +28,7 @@ class Master:
         self.listener.setblocking(False)
         self.slots = slots
         self.refused: list[str] = []
-        self.dispatcher = Dispatcher(self.listener, 0, slots, self._refuse)
+        self.dispatcher = Dispatcher([self.listener], slots, self._refuse)
         self._undo = undo
 
     def _refuse(self, fd: int, reason: str) -> None:
@@ -40,7 +40,7 @@ class Master:
         for number in range(count):
             self._undo.enter_context(socket.create_connection(self.listener.getsockname(), 10))
             if number % 50 == 49 or number == count - 1:
-                while self.dispatcher.accept():
+                while self.dispatcher.accept(self.listener.fileno()):
                     pass
 
     def depths(self) -> list[int | None]:
@@ -74,7 +74,7 @@ def _no_descriptor_left() -> Iterator[None]:
 @pytest.fixture(params=DISPATCHING, ids=lambda transport: transport.NAME)
 def master(request: pytest.FixtureRequest, _no_descriptor_left: None) -> Iterator[Master]:
     with ExitStack() as undo, open_slots(CAPACITY, CAPACITY) as slots, socket.create_server(("127.0.0.1", 0)) as own:
-        for slot, channel in zip(slots, request.param.open(own, 2, CAPACITY), strict=True):
+        for slot, channel in zip(slots, request.param.open([own], 2, CAPACITY), strict=True):
             slot.channel.close()
             slot.channel = channel
         yield Master(undo, slots)
@@ -176,11 +176,11 @@ def test_a_connection_for_which_the_master_has_no_descriptor_to_spare_is_refused
     free = [number for number in range(len(taken_now) + 2 * clients) if number not in taken_now]
     reserve = free[clients + 10]
     monkeypatch.setattr("wsrv.engine.master.dispatch.first_reserved", lambda: reserve)
-    dispatcher = Dispatcher(master.listener, 0, master.slots, master._refuse)
+    dispatcher = Dispatcher([master.listener], master.slots, master._refuse)
     with ExitStack() as undo:
         for _ in range(clients):
             undo.enter_context(socket.create_connection(master.listener.getsockname(), 10))
-        assert dispatcher.accept() == clients
+        assert dispatcher.accept(master.listener.fileno()) == clients
     assert sum(slot.channel.depth() or 0 for slot in master.slots) == 10
     assert master.refused == ["master_full"] * 20
     master.assert_permits()

@@ -25,13 +25,13 @@ def test_a_connection_does_not_wake_every_worker() -> None:
         def wait(gate: Gate) -> None:
             source = channel.source()
             with select.epoll() as epoll:
-                epoll.register(source.fileno(), source.events)
+                epoll.register(source.fds()[0], source.events)
                 epoll.register(gate.fd, select.EPOLLIN)
                 ready = [fd for fd, _ in epoll.poll()]
-                os.write(report, b"woken" if source.fileno() in ready else b"asleep")
+                os.write(report, b"woken" if source.fds()[0] in ready else b"asleep")
 
         workers = []
-        for channel, gate in zip(Inherit.open(listener, WORKERS, 1), gates, strict=True):
+        for channel, gate in zip(Inherit.open([listener], WORKERS, 1), gates, strict=True):
             keep = [*channel.kept_fds(), gate.fd, report]
             workers.append(stack.enter_context(Child(lambda g=gate: wait(g), keep)))  # type: ignore[misc]
         for worker in workers:
@@ -59,6 +59,6 @@ def _sleeps_in_epoll(pid: int) -> bool:
 
 def test_nothing_can_be_sent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        (channel,) = Inherit.open(listener, 1, 1)
+        (channel,) = Inherit.open([listener], 1, 1)
         with pytest.raises(AssertionError, match="does not dispatch"):
             channel.send([])

@@ -11,7 +11,7 @@ import pytest
 from tests.support.refusing import refusing
 from wsrv.engine.ipc.transport import Channel
 from wsrv.engine.master.listen import open_listener
-from wsrv.engine.master.outcome import CannotStart, Voice
+from wsrv.engine.master.outcome import CannotStart
 from wsrv.engine.settings import ListenSettings
 from wsrv.plugins.transports.reuseport import Reuseport
 
@@ -24,26 +24,16 @@ OPTIONS = (
 )
 
 
-class Silent(Voice):
-    """Says nothing."""
-
-    def say(self, text: str) -> None: ...
-
-    def detail(self, text: str) -> None: ...
-
-    def warn(self, text: str) -> None: ...
-
-
 @pytest.fixture(params=["127.0.0.1", "::1", "::"])
 def listener(request: pytest.FixtureRequest, nothing_left_behind: None) -> Iterator[socket.socket]:
     """As the engine opens it."""
-    with open_listener(ListenSettings(host=request.param, port=0), Silent()) as made:
+    with open_listener(ListenSettings(host=request.param, port=0)) as made:
         yield made
 
 
 @pytest.fixture
 def channels(listener: socket.socket) -> Iterator[list[Channel]]:
-    made = Reuseport.open(listener, SLOTS, 1)
+    made = Reuseport.open([listener], SLOTS, 1)
     yield made
     for channel in made:
         channel.close()
@@ -54,10 +44,10 @@ def test_connections_spread_over_the_slots_and_each_is_in_one_of_them(
 ) -> None:
     sources = [channel.source() for channel in channels]
     address = listener.getsockname()
-    hosts = ["127.0.0.1", "::1"] if address[0] == "::" else [address[0]]
+    host = "::1" if address[0] == "::" else address[0]
     clients = []
-    for number in range(200):
-        client = socket.create_connection((hosts[number % len(hosts)], address[1]))
+    for _ in range(200):
+        client = socket.create_connection((host, address[1]))
         client.sendall(b"x")  # for TCP_DEFER_ACCEPT
         clients.append(client)
     # Not a set: a client of IPv4 and one of IPv6 may have the same port.
@@ -93,7 +83,7 @@ def test_every_listener_has_the_options_of_the_first(listener: socket.socket, ch
 def test_a_second_server_is_refused(listener: socket.socket, channels: list[Channel]) -> None:
     host, port = listener.getsockname()[:2]
     with pytest.raises(CannotStart, match="in use"):
-        open_listener(ListenSettings(host=host, port=port), Silent())
+        open_listener(ListenSettings(host=host, port=port))
 
 
 def test_of_a_sibling_that_cannot_listen_nothing_is_left(
@@ -109,7 +99,7 @@ def test_of_a_sibling_that_cannot_listen_nothing_is_left(
 
     monkeypatch.setattr(socket.socket, "listen", listen)
     with pytest.raises(OSError, match="No buffer space"):
-        Reuseport.open(listener, SLOTS, 1)
+        Reuseport.open([listener], SLOTS, 1)
 
 
 def test_a_kernel_without_the_option_makes_it_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:

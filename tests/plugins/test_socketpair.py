@@ -160,7 +160,7 @@ def test_a_descriptor_that_is_not_open_is_an_error_of_the_caller(channel: Socket
 def test_the_end_of_every_sender_is_an_empty_take(channel: SocketpairChannel) -> None:
     def work() -> None:
         source = channel.source()
-        wait_readable(source.fileno())
+        wait_readable(*source.fds())
         assert source.take() == []
 
     with Child(work, channel.kept_fds()):

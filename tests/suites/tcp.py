@@ -93,7 +93,7 @@ def take_at_least(source: ConnectionSource, count: int) -> list[Arrival]:
     """Wait and take, as a worker's loop does, until so many have come."""
     taken: list[Arrival] = []
     while len(taken) < count:
-        wait_readable(source.fileno())
+        wait_readable(*source.fds())
         taken += source.take()
     return taken
 
@@ -107,5 +107,6 @@ def answer_all(arrivals: Sequence[Arrival]) -> None:
     """Write its record to each connection and close it. Raises AssertionError when one belongs to another."""
     for fd, fields in arrivals:
         with socket.socket(fileno=fd) as connection:
-            assert connection.getpeername()[1] == fields[2], "the record is that of another connection"
+            if connection.family != socket.AF_UNIX:
+                assert connection.getpeername()[1] == fields[2], "the record is that of another connection"
             connection.send(answer_of((fd, fields)))

@@ -8,10 +8,12 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
+from wsrv.engine.ipc.record import RecordFields
 from wsrv.engine.ipc.transport import Channel, ConnectionSource
 from wsrv.testing.processes import BOUND_SECONDS, Child, Gate
 from wsrv.testing.tcp import answer_all
@@ -24,12 +26,13 @@ SLOTS = 3
 def until(source: ConnectionSource, gate: Gate, work: Callable[[ConnectionSource], None]) -> None:
     """Do `work` whenever the source is readable, as a worker's loop does, until the gate is open."""
     with select.epoll() as epoll:
-        epoll.register(source.fileno(), source.events)
+        for fd in source.fds():
+            epoll.register(fd, source.events)
         epoll.register(gate.fd, select.EPOLLIN)
         while True:
-            ready = [fd for fd, _ in epoll.poll(BOUND_SECONDS)]
+            ready = {fd for fd, _ in epoll.poll(BOUND_SECONDS)}
             assert ready, "nothing came"
-            if source.fileno() in ready:
+            if not ready.isdisjoint(source.fds()):
                 work(source)
             elif gate.fd in ready:
                 gate.wait()
@@ -54,10 +57,16 @@ def answered(client: socket.socket) -> bytes:
     return received
 
 
+def record_of(client: socket.socket) -> RecordFields:
+    """The record that the client is answered with: the repr of a tuple of numbers and bytes, from our own child."""
+    record: RecordFields = eval(answered(client))
+    return record
+
+
 def assert_own(client: socket.socket, address: Address) -> None:
     """The answer is the record of this very client."""
     host, port = client.getsockname()
-    record = eval(answered(client))  # the repr of a tuple of numbers and bytes, from our own child
+    record = record_of(client)
     assert record[2:] == (port, 0, int(socket.AF_INET), socket.inet_aton(host) + bytes(12)), address
 
 
@@ -74,7 +83,7 @@ class AcceptingContract(TransportContract):
 
     @pytest.fixture
     def channels(self, listener: socket.socket) -> Iterator[list[Channel]]:
-        channels = self.transport.open(listener, SLOTS, 1)
+        channels = self.transport.open([listener], SLOTS, 1)
         yield channels
         for channel in channels:
             channel.close()
@@ -185,6 +194,49 @@ class AcceptingContract(TransportContract):
             listener.close()
             for client in [connect(address) for _ in range(10)]:
                 assert_own(client, address)
+
+    def test_of_several_listeners_each_is_accepted_on_and_named_by_its_place(
+        self, listener: socket.socket, gate: Gate, tmp_path: Path
+    ) -> None:
+        path = str(tmp_path / "socket")
+        with (
+            socket.create_server(("::1", 0), family=socket.AF_INET6) as six,
+            socket.socket(socket.AF_UNIX) as unix,
+            ExitStack() as undo,
+        ):
+            unix.bind(path)
+            unix.listen(128)
+            for other in (six, unix):
+                other.setblocking(False)
+            channels = self.transport.open([listener, six, unix], SLOTS, 1)
+            for channel in channels:
+                undo.callback(channel.close)
+            with self.workers(channels, gate):
+                for _ in range(10):
+                    assert_own(connect(listener.getsockname()), listener.getsockname())
+                    client = connect(six.getsockname()[:2])
+                    port = client.getsockname()[1]
+                    assert record_of(client)[2:] == (port, 1, int(socket.AF_INET6), bytes(15) + b"\1")
+                    client = socket.socket(socket.AF_UNIX)
+                    client.connect(path)
+                    assert record_of(client)[2:] == (0, 2, int(socket.AF_UNIX), bytes(16))
+
+    def test_a_worker_is_enough_for_all_that_share_a_unix_listener(self, gate: Gate, tmp_path: Path) -> None:
+        path = str(tmp_path / "socket")
+        with socket.socket(socket.AF_UNIX) as unix, ExitStack() as undo:
+            unix.bind(path)
+            unix.listen(128)
+            unix.setblocking(False)
+            channels = self.transport.open([unix], SLOTS, 1)
+            for channel in channels:
+                undo.callback(channel.close)
+            last = channels[-1]
+            with Child(answer_until(last, gate), [*last.kept_fds(), gate.fd]):
+                for _ in range(20):
+                    client = socket.socket(socket.AF_UNIX)
+                    client.connect(path)
+                    assert record_of(client)[4] == int(socket.AF_UNIX)
+                gate.open()
 
     def test_nothing_is_under_way_between_master_and_worker(self, channels: list[Channel]) -> None:
         for channel in channels:

@@ -42,7 +42,7 @@ class ChannelContract(TransportContract):
     def opened(self, slots: int, capacity: int) -> Iterator[list[Channel]]:
         """Channels on a listener of their own."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
-            channels = self.transport.open(listener, slots, capacity)
+            channels = self.transport.open([listener], slots, capacity)
             yield channels
             for channel in channels:
                 channel.close()
@@ -119,7 +119,7 @@ class ChannelContract(TransportContract):
         def work() -> None:
             source = channel.source()
             poll = select.poll()
-            poll.register(source.fileno(), select.POLLIN)
+            poll.register(source.fds()[0], select.POLLIN)
             assert not poll.poll(0)
             assert source.take() == []
             gate.open()

@@ -82,6 +82,11 @@ class Launched(Server):
         """Its exit status, once it has ended; negative for a signal."""
         return self.popen.wait(seconds)
 
+    def status_after_term(self) -> int:
+        """Its exit status, once it has ended after a SIGTERM."""
+        self.signal(signal.SIGTERM)
+        return self.status()
+
     def family(self) -> list[psutil.Process]:
         """The server and all its children."""
         return [self.process, *self.process.children(recursive=True)]
@@ -213,7 +218,7 @@ from wsrv.plugins.transports.socketpair import Socketpair
 _DRIVER_SETTINGS = """
 parts = Parts(Socketpair, Posix, Lru)
 settings = Settings(
-    SiteSettings(root, root), RuntimeSettings(runtime), ListenSettings(port=0),
+    SiteSettings(root, root), RuntimeSettings(runtime), (ListenSettings(port=0),),
     ProcessSettings(workers=2), log=LogSettings(str(log)),
 )
 """

@@ -31,7 +31,7 @@ class Source:
         self.events = select.EPOLLIN
         self.waiting: list[Arrival] = []
 
-    def fileno(self) -> int:
+    def fds(self) -> list[int]:
         raise NotImplementedError
 
     def take(self) -> list[Arrival]:

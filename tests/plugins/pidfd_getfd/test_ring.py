@@ -28,7 +28,7 @@ def test_a_round_is_bounded_and_the_rest_stays_to_be_taken_back(only: Arrival) -
     assert channel.send(copies(only, 150)) == 150
     taken = source.take()
     assert len(taken) == pidfd_getfd.ROUND
-    wait_readable(source.fileno())
+    wait_readable(*source.fds())
     back = channel.reclaim()
     assert [fields[1] for _, fields in back] == list(range(pidfd_getfd.ROUND, 150))
     assert source.take() == []
