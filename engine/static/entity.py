@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from wsrv.engine.http.conditional import Validators
 from wsrv.engine.http.dates import http_date
 from wsrv.engine.http.head import ALLOW
 from wsrv.engine.http.response import HeadTemplate, build_head
@@ -73,6 +74,11 @@ class Entity:
     path: bytes
     settled: bool
 
+    @property
+    def validators(self) -> Validators:
+        """What conditions are held against."""
+        return Validators(self.etag, self.mtime_seconds if self.last_modified else None)
+
     def head(self, status: int, connection: bytes = b"") -> HeadTemplate:
         """The head that answers with `status`; that of a 304 carries only what RFC 9110 15.4.5 lets it."""
         if status == 304:
@@ -120,7 +126,8 @@ def of_file(path: bytes, identity: Identity, body: bytes | None, now_ns: int) ->
     mtime_seconds = min(identity.mtime_ns, now_ns) // _NS
     last_modified = http_date(mtime_seconds)
     kind = content_type(path)
-    fields = (*_fields(kind, identity.size), (b"Last-Modified", last_modified), (b"ETag", etag))
+    stamps = ((b"Last-Modified", last_modified), (b"ETag", etag), (b"Accept-Ranges", b"bytes"))
+    fields = (*_fields(kind, identity.size), *stamps)
     return Entity(200, kind, identity.size, etag, mtime_seconds, last_modified, identity, body, fields, path, settled)
 
 

@@ -1,21 +1,24 @@
 # From requests to answers, for what the hot path leaves over.
 #
-# Misses, preconditions, redirects, errors, files too large to hold. Delivery takes the answer from there.
+# Misses, preconditions, ranges, redirects, errors, files too large to hold. Delivery takes the answer from there.
 #
 # Rule: the loop never waits for the disk: what the kernel does not have in memory is fetched by the pool, once for
 #       all who wait for the same path.
 """Answering whole requests, in the slow lane."""
 
+import os
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from wsrv.engine.http.conditional import Validators, evaluate
 from wsrv.engine.http.head import refusal_of
+from wsrv.engine.http.ranges import Span, choose, unsatisfied
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
 from wsrv.engine.static.entity import Entity, of_options
 from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.static.target import BadTarget, is_hidden, to_path
+from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.inside import PREFIX, Inside
@@ -52,6 +55,7 @@ class Answering:
         pool: FilePool,
         inside: Inside,
         ledger: Ledger,
+        clock: Clock,
     ) -> None:
         self._inside = inside
         self._options = of_options()
@@ -61,6 +65,7 @@ class Answering:
         self._site = site
         self._pool = pool
         self._ledger = ledger
+        self._clock = clock
         self._waiting: dict[Hashable, tuple[Errand, list[tuple[Connection, Request]]]] = {}
 
     def finished(self, done: Finished, now_ns: int) -> Iterator[Resumption]:
@@ -148,36 +153,62 @@ class Answering:
         self._connections.want(conn, WAIT, NOTHING, now_ns)
 
     def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
-        """Answer with an entity, or with 304 or 412 where the client's conditions say so."""
+        """Answer with an entity, or as the client's conditions and its Range say."""
         entity = cached.entity
         if entity.status != 200:
             self._delivery.entity(conn, request, entity)
             return
-        if request.fields.conditional:
-            status = evaluate(request.line.method, request.fields, Validators(entity.etag, entity.mtime_seconds))
-            if status == 412:
-                self.error(conn, request, 412, now_ns)
-                return
-            if status == 304:
-                self._delivery.not_modified(conn, request, entity)
-                return
         head_only = request.line.method == b"HEAD"
         if entity.body is None and not head_only:
             self._stream(conn, request, now_ns)
             return
+        if request.front is None:
+            status, spans = self._choice(request, entity, cached.checked_ns)
+            if status != 200:
+                self._otherwise(conn, request, entity, status, spans, now_ns)
+                return
         prepared = self._shelf.prepare(cached, head_only, self._delivery.connection(request), now_ns)
         self._delivery.prepared(conn, request, prepared)
         if request.front is not None:
             self._shelf.shelve(prepared, request.front, request.raw_line)
 
     def _stream(self, conn: Connection, request: Request, now_ns: int) -> None:
-        """Answer with a file that is too large to hold."""
+        """Answer with a file that is too large to hold. Its conditions concern the very file that is open now."""
         try:
             fd, entity = self._site.open_for_sending(request.path)
         except NotServed as e:
             self.error(conn, request, e.status, now_ns)
             return
-        self._delivery.stream(conn, request, entity, fd)
+        try:
+            status, spans = self._choice(request, entity, now_ns)
+        except BaseException:
+            os.close(fd)
+            raise
+        if status in (200, 206):
+            self._delivery.stream(conn, request, entity, fd, spans)
+            return
+        os.close(fd)
+        self._otherwise(conn, request, entity, status, spans, now_ns)
+
+    def _choice(self, request: Request, entity: Entity, seen_ns: int) -> tuple[int, list[Span]]:
+        """The status that the client's fields ask for, and the spans of a 206; `entity` was as it is at `seen_ns`."""
+        seen_seconds = self._clock.wall_seconds(seen_ns)
+        return choose(request.line.method, request.fields, entity.validators, entity.length, seen_seconds)
+
+    def _otherwise(
+        self, conn: Connection, request: Request, entity: Entity, status: int, spans: list[Span], now_ns: int
+    ) -> None:
+        """Answer with what is not the whole entity."""
+        if status == 206:
+            self._delivery.part(conn, request, entity, spans)
+        elif status == 304:
+            self._delivery.not_modified(conn, request, entity)
+        elif status == 416:
+            page = self._shelf.error(416, now_ns)
+            page = replace(page, fields=(*page.fields, unsatisfied(entity.length)))
+            self._delivery.entity(conn, request, page)
+        else:
+            self.error(conn, request, status, now_ns)
 
     def error(self, conn: Connection, request: Request, status: int, now_ns: int, reason: str = "") -> None:
         """Answer with an error page, which says `reason` where it is given."""

@@ -15,6 +15,7 @@ class Clock:
     def __init__(self, log_format: type[Format]) -> None:
         self._format = log_format
         self.second_ends_ns = 0
+        self._next_second = 0
         self.date = b""
         self.stamp = b""
 
@@ -25,5 +26,10 @@ class Clock:
         wall_ns = time.time_ns()
         second, past_ns = divmod(wall_ns, SECOND_NS)
         self.second_ends_ns = now_ns + SECOND_NS - past_ns
+        self._next_second = second + 1
         self.date = http_date(second)
         self.stamp = self._format.stamp(second)
+
+    def wall_seconds(self, at_ns: int) -> int:
+        """The wall clock, in whole seconds, at `at_ns` of CLOCK_MONOTONIC."""
+        return self._next_second + (at_ns - self.second_ends_ns) // SECOND_NS

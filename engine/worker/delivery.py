@@ -8,12 +8,13 @@
 """Recording, writing, streaming and closing of answers in the slow lane."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from time import monotonic_ns
 
 from wsrv.engine.http.escape import log_escape
-from wsrv.engine.http.ranges import Span
+from wsrv.engine.http.ranges import Span, partial_content
+from wsrv.engine.http.response import build_head
 from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
@@ -21,7 +22,7 @@ from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, IDLE, LINGER, READ, WRITABLE, WRITE, Connection, Connections
-from wsrv.engine.worker.prepared import Prepared
+from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
 # How much of a file one client gets before the others have their turn (nginx sendfile_max_chunk: 2 MiB).
@@ -30,6 +31,8 @@ _PIECE_BYTES = 256 * 1024
 # What a piece costs of a turn at least, so that an answer of many small parts does not hold the others up.
 _LEAST_TURN_BYTES = 16 * 1024
 _MAX_PARTS = 64
+# Of chance in the boundary of a multipart answer: nobody can have written a file that holds it.
+_BOUNDARY_BYTES = 20
 
 
 class Delivery:
@@ -101,11 +104,33 @@ class Delivery:
         talk.out.append(answer)
         talk.closing = not request.persistent
 
-    def stream(self, conn: Connection, request: Request, entity: Entity, fd: int) -> None:
-        """Answer with the open file `fd`, piece by piece. The descriptor is this connection's from now on."""
+    def part(self, conn: Connection, request: Request, entity: Entity, spans: Sequence[Span]) -> None:
+        """Answer 206 with `spans` of an entity that is held."""
         talk = conn.dialogue()
-        head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
-        talk.stream = Stream(request, entity.status, fd, head, (Span(0, entity.length),))
+        head, body = self._partial(request, entity, spans)
+        whole = memoryview(entity.body or b"")
+        wire = [head, *(whole[p.offset : p.offset + p.length] if isinstance(p, Span) else p for p in body)]
+        length = sum(map(len, wire))
+        outcome = self._format.outcome(206, length - len(head))
+        self._record(206, length, self._text(conn, request, outcome))
+        if length <= JOIN_BYTES:
+            talk.out.append(b"".join(wire))
+        else:
+            talk.out.extend(wire)
+        talk.closing = not request.persistent
+
+    def stream(self, conn: Connection, request: Request, entity: Entity, fd: int, spans: Sequence[Span] = ()) -> None:
+        """Answer with the open file `fd`, or 206 with `spans` of it, piece by piece.
+
+        The descriptor is this connection's from now on.
+        """
+        talk = conn.dialogue()
+        if spans:
+            head, body = self._partial(request, entity, spans)
+            talk.stream = Stream(request, 206, fd, head, body)
+        else:
+            head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
+            talk.stream = Stream(request, entity.status, fd, head, (Span(0, entity.length),))
         talk.closing = not request.persistent
 
     def interim(self, conn: Connection, head: bytes) -> None:
@@ -134,6 +159,12 @@ class Delivery:
         talk.closing = not request.persistent
         # A body may still be on its way where its end was not waited for.
         talk.lingers = talk.closing and status >= 400
+
+    def _partial(self, request: Request, entity: Entity, spans: Sequence[Span]) -> tuple[bytes, list[bytes | Span]]:
+        """Head and body of the 206 that carries `spans`."""
+        boundary = os.urandom(_BOUNDARY_BYTES).hex().encode()
+        fields, body = partial_content(entity.fields, entity.length, spans, boundary)
+        return build_head(206, fields, self.connection(request)).render(self._clock.date), body
 
     # Records.
 

@@ -81,7 +81,7 @@ class Worker:
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
-        answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger)
+        answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock)
         self._intake = Intake(settings.http, connections, delivery, self._shelf, answering, inside)
         self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._arrivals = Arrivals(station.source, station.queue, connections, ledger, log_format, self._turn_away)

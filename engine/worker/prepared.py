@@ -140,6 +140,7 @@ class Shelf:
             return known
         fields = parse_fields(block)
         plain = not (fields.conditional or fields.chunked or fields.content_length or fields.other_expectation)
+        plain = plain and fields.range is None
         front = self._fronts.setdefault(Reading.of(fields), {}) if plain else {}
         client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
         known = Remembered(fields, front, plain, client)

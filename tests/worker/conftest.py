@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.static.conftest import open_descriptors
+from tests.worker.parts import FILES, HELD
 from tests.worker.workbench import Workbench
 
 MakeBench = Callable[..., Workbench]
@@ -47,3 +48,17 @@ def make_bench(root: Path, _no_descriptor_left: None) -> Iterator[MakeBench]:
 def bench(make_bench: MakeBench) -> Workbench:
     """A workbench over `root`."""
     return make_bench()
+
+
+@pytest.fixture
+def files(root: Path) -> Path:
+    """The site, with all of FILES in it."""
+    for path, content in FILES.items():
+        (root / path[1:].decode()).write_bytes(content)
+    return root
+
+
+@pytest.fixture
+def held(make_bench: MakeBench, files: Path) -> Workbench:
+    """A workbench that holds the first two of FILES and streams the third."""
+    return make_bench(cache=HELD)

@@ -56,6 +56,17 @@ def test_it_expires_when_the_wall_second_does(past_ns: int, now_ns: int) -> None
         assert clock.stamp == Combined.stamp(WALL_SECOND + 1)
 
 
+@given(past_ns=st.integers(0, SECOND_NS - 1), now_ns=st.integers(0, 2**62), ago_ns=st.integers(-(10**10), 10**10))
+def test_it_tells_the_wall_second_of_any_moment(past_ns: int, now_ns: int, ago_ns: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        wall = Wall()
+        wall.ns += past_ns
+        patch.setattr("wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=wall.time_ns))
+        clock = Clock(Combined)
+        clock.turn(now_ns)
+        assert clock.wall_seconds(now_ns - ago_ns) == (wall.ns - ago_ns) // SECOND_NS
+
+
 def test_a_wall_clock_that_was_set_is_noticed_within_a_second(wall: Wall) -> None:
     clock = Clock(Combined)
     clock.turn(0)

@@ -106,7 +106,9 @@ class Workbench:
         self.line, self._line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.setblocking(False)
         inside = Inside(StatusSettings(), self.line, self.connections, self.delivery, self.shelf)
-        answering = Answering(self.connections, self.delivery, self.shelf, self.site, self.pool, inside, self.ledger)
+        answering = Answering(
+            self.connections, self.delivery, self.shelf, self.site, self.pool, inside, self.ledger, self.clock
+        )
         self.intake = Intake(http, self.connections, self.delivery, self.shelf, answering, inside)
         self.hot = HotPath(self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall)
         self._clients: list[Client] = []
