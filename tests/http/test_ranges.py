@@ -50,6 +50,7 @@ FIELDS = (
         (b"bytes=0-9,10-19", [(0, 20)]),
         (b"bytes=0-9,5-19,90-", [(0, 20), (90, 10)]),
         (b"bytes=90-,10-19,0-9", [(90, 10), (0, 20)]),
+        (b"bytes=10-19,90-,0-9", [(0, 20), (90, 10)]),
         (b"bytes=50-59,0-9,55-69,-5", [(50, 20), (0, 10), (95, 5)]),
         (b"bytes=0-9,20-29,8-21", [(0, 30)]),
         (b"bytes=0-,0-,0-,-1,5-5", [(0, 100)]),
@@ -117,6 +118,7 @@ def positions(spec: bytes, length: int) -> set[int]:
 
 @given(st.lists(SPECS, min_size=1, max_size=8), st.integers(1, 50), st.sampled_from((b",", b" , ", b",,", b",\t")))
 @example([b"3-4", b"0-1", b"2-2"], 10, b",")
+@example([b"3-4", b"7-7", b"1-2"], 10, b",")
 def test_spans_are_the_runs_of_the_union_in_the_order_of_asking(specs: list[bytes], length: int, comma: bytes) -> None:
     spans = spans_of(b"bytes=" + comma.join(specs), length)
     assert spans is not None

@@ -125,13 +125,38 @@ def test_who_sends_no_more_after_his_request_gets_the_whole_answer(
         held.arrive(client)
         got = client.received()
         while client.conn.state != CLOSED:
-            held.hear(1.0)
+            assert held.hear(BOUND_SECONDS)
             got += client.received()
         got += client.received()
         assert client.is_over()
         answer = Answer(got)
         assert len(answer.body) == int(answer.fields[b"content-length"])
         assert answer.body == FILES[path] if not fields else len(answer.parts()) == 2
+
+
+@pytest.mark.parametrize("over_tcp", [False, True])
+@pytest.mark.parametrize("path", FILES)
+def test_who_sends_no_more_while_the_pool_works_for_him_gets_the_whole_answer(
+    held: Workbench, path: bytes, over_tcp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = held.site.find
+
+    def cold(path: bytes, raw_path: bytes, *, nowait: bool, query: bytes = b"") -> Entity:
+        if nowait:
+            raise BlockingIOError
+        return find(path, raw_path, nowait=False, query=query)
+
+    monkeypatch.setattr(held.site, "find", cold)
+    client = held.tcp_client() if over_tcp else held.client()
+    client.send(get(path))
+    held.arrive(client)
+    assert client.conn.state == WAIT
+    client.socket.shutdown(socket.SHUT_WR)
+    got = b""
+    while client.conn.state != CLOSED:
+        assert held.hear(BOUND_SECONDS)
+        got += client.received()
+    assert Answer(got + client.received()).body == FILES[path]
 
 
 def test_a_part_of_what_is_held_is_not_copied(held: Workbench) -> None:
