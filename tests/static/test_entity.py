@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from tests.static.conftest import RFC_EXAMPLE_SECONDS, MakeSite, find
-from wsrv.engine.static.entity import Identity, of_file
+from wsrv.engine.static.entity import Identity, of_bytes, of_file
 from wsrv.engine.static.site import Site
 
 
@@ -82,3 +82,11 @@ def test_200_carries_every_field_in_order(site: Site, root: Path) -> None:
     lines = entity.head(200).render(b"DATE").split(b"\r\n")
     assert lines[0] == b"HTTP/1.1 200 OK"
     assert lines[3:-2] == [b"%b: %b" % field for field in entity.fields]
+
+
+def test_conditions_are_held_against_tag_and_date_and_a_page_of_ours_has_neither(site: Site, root: Path) -> None:
+    (root / "a").write_bytes(b"a")
+    os.utime(root / "a", (0, 0))
+    entity = find(site, b"a")
+    assert entity.validators == (entity.etag, 0)
+    assert of_bytes(200, b"text/plain", b"a").validators == (b"", None)
