@@ -74,7 +74,7 @@ class Master:
         self._voice = voice
         self._started_ns = monotonic_ns()
         self._is_init = os.getpid() == 1
-        if (reason := obstacle(parts.primitive, (*SLOT_NEEDS, *POOL_NEEDS))) is not None:
+        if (reason := obstacle(parts.primitive, (*SLOT_NEEDS, *POOL_NEEDS), parts.primitives)) is not None:
             raise CannotStart(reason)
         raise_descriptor_limit()
         log = open_log(settings.log, voice, undo)

@@ -9,8 +9,9 @@ from wsrv.engine.sync.primitive import Primitive
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One transport, one primitive, one policy."""
+    """One transport, one primitive, one policy; and all `primitives` that there are, for the one that does not fit."""
 
     transport: type[Transport]
     primitive: type[Primitive]
     policy: type[Policy]
+    primitives: tuple[type[Primitive], ...] = ()

@@ -2,6 +2,7 @@
 """Needs, stated beside whoever has them, and the refusal of a primitive that does not meet them."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from wsrv.engine.sync.primitive import LOCK, SEMAPHORE, SURVIVES_OWNER, Primitive
@@ -21,17 +22,32 @@ class Need(NamedTuple):
     offer: str
 
 
-def obstacle(primitive: type[Primitive], needs: Iterable[Need]) -> str | None:
-    """None, or in a sentence the first of `needs` that `primitive` does not meet, and what would."""
+def obstacle(primitive: type[Primitive], needs: Iterable[Need], others: Iterable[type[Primitive]] = ()) -> str | None:
+    """None, or in a sentence the first of `needs` that `primitive` does not meet, and which of `others` meet all."""
     needs = tuple(needs)
-    wanted = [kind for kind in (LOCK, SEMAPHORE, SURVIVES_OWNER) if any(need.offer == kind for need in needs)]
     for need in needs:
         if need.offer not in primitive.OFFERS:
             return (
                 f"{primitive.NAME} offers {_offers(primitive)}, and {need.user} needs {_NEEDED[need.offer]}; "
-                f"use a --sync that offers {' and '.join(wanted)}: wsrv plugins lists what each offers"
+                f"{_remedy({need.offer for need in needs}, others)}"
             )
     return None
+
+
+def _remedy(wanted: AbstractSet[str], others: Iterable[type[Primitive]]) -> str:
+    fitting = [other.NAME for other in others if wanted <= other.OFFERS and _is_available(other)]
+    if fitting:
+        *front, last = fitting
+        return f"use --sync {', '.join(front)} or {last}" if front else f"use --sync {last}"
+    words = [kind for kind in (LOCK, SEMAPHORE, SURVIVES_OWNER) if kind in wanted]
+    return f"no --sync that works here offers {' and '.join(words)}: wsrv plugins lists what each offers"
+
+
+def _is_available(primitive: type[Primitive]) -> bool:
+    try:
+        return primitive.available() is None
+    except Exception:  # somebody else's, who was not chosen: its fault is told by whoever chooses it
+        return False
 
 
 def _offers(primitive: type[Primitive]) -> str:

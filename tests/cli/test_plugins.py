@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import wsrv
-from tests.plugins.strangers import COMMAND, GOOD, install
+from tests.plugins.strangers import COMMAND, GOOD, PRIMITIVES, install
 
 BROKEN = "raise ImportError('no luck')"
 LEFT_OUT = (
@@ -174,3 +174,21 @@ def test_a_part_that_cannot_work_here_is_listed_with_its_reason(tmp_path: Path) 
     assert lines[at + 1] == "    it is too cold here; heat the room"
     said = run(tmp_path, "serve", "--cache-policy", "good")
     assert (said.returncode, said.stderr) == (5, "wsrv: good: it is too cold here; heat the room\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "lack"),
+    [
+        ("flock", "flock offers locks only, and the connection queue needs a semaphore"),
+        ("half", "half offers semaphores only, and the file pool's queue needs a lock"),
+    ],
+)
+def test_a_primitive_that_does_not_fit_is_refused_and_those_that_do_are_named(
+    tmp_path: Path, name: str, lack: str
+) -> None:
+    install(tmp_path, "tester-prims", PRIMITIVES)
+    said = run(tmp_path, "serve", "--port", "0", "--sync", name)
+    assert (said.returncode, said.stderr.splitlines()[-1]) == (
+        5,
+        f"wsrv: {lack}; use --sync posix, robust, eventfd or warm",
+    )

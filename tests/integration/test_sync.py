@@ -132,6 +132,9 @@ def test_flock_is_refused_before_anything_starts(site: Path, tmp_path: Path) -> 
     command = [*WSRV, "serve", str(site), "--port", "0", "--runtime-dir", str(runtime), "--sync", "flock"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert run.returncode == 5
-    assert "flock offers locks only, and the connection queue needs a semaphore; use a --sync" in run.stderr
+    assert (
+        "flock offers locks only, and the connection queue needs a semaphore; use --sync posix, robust or eventfd"
+        in run.stderr
+    )
     assert "listening" not in run.stderr
     assert not runtime.exists()

@@ -15,6 +15,30 @@ def wsrv_register_policies():
     return [Good]
 """
 
+PRIMITIVES = """
+from typing import ClassVar
+from wsrv.engine.sync.primitive import SEMAPHORE
+from wsrv.plugins.hookspecs import hookimpl
+from wsrv.plugins.primitives.posix import Posix
+WSRV_API = 1
+class Warm(Posix):
+    "As good as posix."
+    NAME: ClassVar[str] = "warm"
+class Cold(Warm):
+    "As good, elsewhere."
+    NAME: ClassVar[str] = "cold"
+    @classmethod
+    def available(cls):
+        return "it is too cold here; heat the room"
+class Half(Warm):
+    "Semaphores only."
+    NAME: ClassVar[str] = "half"
+    OFFERS: ClassVar[frozenset[str]] = frozenset({SEMAPHORE})
+@hookimpl
+def wsrv_register_primitives():
+    return [Warm, Cold, Half]
+"""
+
 COMMAND = """
 import click
 from wsrv.plugins.hookspecs import hookimpl
