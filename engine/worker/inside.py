@@ -4,13 +4,13 @@
 #         some web site could make a browser here ask for it (DNS rebinding), and a proxy hides who asks.
 # Rule 2: counted as internal, not logged, not cached.
 # Rule 3: what the server counts is the master's to say. The worker asks it over their line and goes on; the request
-#         waits for the answer, in the order of asking.
+#         waits. One question is out at a time, so the line is never too full for the answer: whoever comes while it is
+#         out waits for the next one, which is for all of them.
 """Answering requests for the server's own pages."""
 
 import ipaddress
 import json
 import socket
-from collections import deque
 from collections.abc import Iterator
 
 from wsrv.engine.http.head import host_of
@@ -24,7 +24,7 @@ from wsrv.engine.worker.status_page import render
 
 PREFIX = b"/_wsrv/"
 # What is asked of the master, and the longest answer. A document that the line does not take, as that of some hundreds
-# of workers, is UNANSWERED: every question has its answer, or those behind it would get the wrong ones.
+# of workers, is UNANSWERED: a question without an answer would be the last one.
 STATS = b"stats"
 MOST_BYTES = 128 * 1024
 UNANSWERED = b"-"
@@ -51,7 +51,9 @@ class Inside:
         self._connections = connections
         self._delivery = delivery
         self._shelf = shelf
-        self._waiting: deque[tuple[Connection, Request]] = deque()
+        # For whom the question is that is out, and for whom the next one will be.
+        self._asked_for: list[tuple[Connection, Request]] = []
+        self._behind: list[tuple[Connection, Request]] = []
 
     def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer a request for a path below PREFIX, or have the answer told."""
@@ -61,13 +63,22 @@ class Inside:
         if request.line.path not in _PAGES:
             self._delivery.internal(conn, request, self._shelf.error(404, now_ns))
             return
+        if self._asked_for:
+            self._behind.append((conn, request))
+        elif self._ask():
+            self._asked_for.append((conn, request))
+        else:
+            self._delivery.internal(conn, request, self._shelf.error(503, now_ns))
+            return
+        self._connections.want(conn, WAIT, NOTHING, now_ns)
+
+    def _ask(self) -> bool:
+        """Ask the master; whether the question is out."""
         try:
             self._line.send(STATS)
         except OSError:
-            self._delivery.internal(conn, request, self._shelf.error(503, now_ns))
-            return
-        self._waiting.append((conn, request))
-        self._connections.want(conn, WAIT, NOTHING, now_ns)
+            return False
+        return True
 
     def told(self, now_ns: int) -> Iterator[tuple[Connection, Request, Entity]]:
         """What the master has said, and to whom it is to be passed on."""
@@ -76,15 +87,29 @@ class Inside:
                 text = self._line.recv(MOST_BYTES)
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # the master is gone, and had a question unread
+                text = b""
             if not text:
+                lost, self._asked_for, self._behind = [*self._asked_for, *self._behind], [], []
+                yield from self._answers(lost, UNANSWERED, now_ns)
                 return
-            conn, request = self._waiting.popleft()
-            if text == UNANSWERED:
-                yield conn, request, self._shelf.error(503, now_ns)
-                continue
-            kind = _PAGES[request.line.path]
-            body = text + b"\n" if kind == b"application/json" else render(json.loads(text))
-            yield conn, request, of_bytes(200, kind, body, _NO_STORE)
+            answered, self._asked_for, self._behind = self._asked_for, self._behind, []
+            # Before anybody is answered, and asks again.
+            lost = []
+            if self._asked_for and not self._ask():
+                lost, self._asked_for = self._asked_for, []
+            yield from self._answers(answered, text, now_ns)
+            yield from self._answers(lost, UNANSWERED, now_ns)
+
+    def _answers(
+        self, waiting: list[tuple[Connection, Request]], text: bytes, now_ns: int
+    ) -> Iterator[tuple[Connection, Request, Entity]]:
+        made: dict[bytes, Entity] = {}
+        for conn, request in waiting:
+            path = request.line.path
+            if path not in made:
+                made[path] = self._shelf.error(503, now_ns) if text == UNANSWERED else _page(_PAGES[path], text)
+            yield conn, request, made[path]
 
     def resume(self, conn: Connection, request: Request, entity: Entity) -> None:
         """Answer a request that waited."""
@@ -117,3 +142,8 @@ class Inside:
         address = ipaddress.ip_address(peer[0].partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in network for network in self._networks)
+
+
+def _page(kind: bytes, text: bytes) -> Entity:
+    body = text + b"\n" if kind == b"application/json" else render(json.loads(text))
+    return of_bytes(200, kind, body, _NO_STORE)

@@ -190,6 +190,8 @@ class Worker:
             self._signals.recv(64)
             self._drain(now_ns, self._grace_ns)
         elif fd == self._station.master:
+            # Whoever waits for its word has to hear that there is none.
+            self._intake.told(now_ns)
             self._connections.epoll.unregister(fd)
             self._connections.epoll.unregister(self._station.line)
             self._drain(now_ns, _ORPHAN_NS)

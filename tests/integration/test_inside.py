@@ -2,6 +2,7 @@
 """`/_wsrv/`, its JSON, its access rules, and `--stat-file`."""
 
 import json
+import signal
 import socket
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Servers
+from tests.support.launch import Launcher, driver, wait_until_gone
 from tests.support.server import Answer, Server, read_answer, wait_for
 
 
@@ -123,6 +125,47 @@ def test_many_at_once_are_all_answered(server: Server) -> None:
     for thread in threads:
         thread.join(30)
     assert statuses == [200] * 200
+
+
+def test_a_document_too_long_for_the_line_is_503_and_the_next_is_not(launch: Launcher, root: Path) -> None:
+    command = driver(
+        """
+from wsrv.engine.master import master
+document, asked = master.document, 0
+def longer_each_second_time(**of):
+    global asked
+    asked += 1
+    return document(**of) | {"asked": asked, "padding": "x" * (200_000 if asked % 2 else 0)}
+master.document = longer_each_second_time
+""",
+        root=root,
+        runtime=launch.runtime,
+        log=launch.runtime.parent / "long.log",
+    )
+    server = launch(root, command=command)
+    with server.connect() as sock:
+        found = []
+        for _ in range(6):
+            sock.sendall(b"GET /_wsrv/stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            answer = read_answer(sock)
+            found.append((answer.status, json.loads(answer.body)["asked"] if answer.status == 200 else None))
+    assert found == [(503, None), (200, 2), (503, None), (200, 4), (503, None), (200, 6)]
+
+
+def test_whoever_waits_for_the_masters_word_when_it_is_killed_is_503(launch: Launcher, root: Path) -> None:
+    server = launch(root, "--workers", "1")
+    family = server.family()
+    socks = [server.connect() for _ in range(20)]
+    for sock in socks:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert read_answer(sock).status == 200
+    server.process.suspend()
+    for sock in socks:
+        sock.sendall(b"GET /_wsrv/stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    server.signal(signal.SIGKILL)
+    assert [read_answer(sock).status for sock in socks] == [503] * 20
+    wait_until_gone(family, 15)
+    assert "Traceback" not in server.words()
 
 
 def test_stat_file_holds_the_six_numbers_in_the_reports_order(servers: Servers, root: Path, tmp_path: Path) -> None:

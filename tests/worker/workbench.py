@@ -103,7 +103,7 @@ class Workbench:
         self.pool = FilePool(threads, self.locks)
         self.connections.epoll.register(self.pool.fileno(), select.EPOLLIN)
         self.delivery = Delivery(self.connections, self.clock, self.ledger, Combined)
-        self.line, self._line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.line, self.line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.setblocking(False)
         inside = Inside(StatusSettings(), self.line, self.connections, self.delivery, self.shelf)
         answering = Answering(
@@ -223,7 +223,7 @@ class Workbench:
             self.connections.drop(client.conn)
         self.connections.epoll.close()
         self.line.close()
-        self._line_end.close()
+        self.line_end.close()
         os.close(self.pool.fileno())
         self.pages.close()
         self.site.close()
