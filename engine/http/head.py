@@ -47,7 +47,7 @@ KNOWN_METHODS = frozenset(
 )
 
 # Visible ASCII but for what no target of any form may hold raw: # " < > \ ^
-_LINE = re.compile(rb"(" + TOKEN + rb") ([!$-;=?-\[\]_-~]++) HTTP/1\.([01])")
+_LINE = re.compile(rb"(" + TOKEN + rb") ([!$-;=?-\[\]_-~]++) HTTP/1\.([0-9])")
 _LOOSE_LINE = re.compile(rb"(" + TOKEN + rb") ([^ ]++) (HTTP/[0-9]\.[0-9])")
 _ABSOLUTE = re.compile(rb"https?://([^/?]*+)([^?]*+)\??(.*+)", re.IGNORECASE)
 # What can never become part of a head, wherever it stands: a control, CR without LF, LF without CR.
@@ -59,7 +59,7 @@ class RequestLine:
     """A request line. `path` and `query` are as they were sent, without the `?` between them.
 
     path       at least b"/"; b"*" in asterisk-form; b"" in authority-form, which only CONNECT has.
-    minor      of the version: 0 or 1.
+    minor      of the version, 0 or 1: a higher one is taken for the highest that is known (RFC 9110 2.5).
     authority  of absolute-form and authority-form, else None.
     """
 
@@ -83,19 +83,19 @@ def parse_request_line(line: bytes) -> RequestLine:
     method, target, minor = match.groups()
     if target.startswith(b"/") and method != b"CONNECT":
         path, _, query = target.partition(b"?")
-        return RequestLine(method, target, path, query, int(minor), None)
-    return _other_form(method, target, int(minor))
+        return RequestLine(method, target, path, query, int(minor != b"0"), None)
+    return _other_form(method, target, int(minor != b"0"))
 
 
 def _second_look(line: bytes) -> re.Match[bytes]:
     """The match of a long line that is within its bound after all. Raises Malformed for any other."""
+    if len(line) > _MAX_LINE_BYTES:
+        raise Malformed(414, "The request line is too long.")
     loose = _LOOSE_LINE.fullmatch(line)
     if loose is None:
-        if len(line) > _MAX_LINE_BYTES:
-            raise Malformed(414, "The request target is too long.")
         raise Malformed(400, "The request line is not method, target and version with one space between.")
-    if loose[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
-        raise Malformed(505, "The version is neither HTTP/1.0 nor HTTP/1.1.")
+    if not loose[3].startswith(b"HTTP/1."):
+        raise Malformed(505, "The version is not HTTP/1.0 or HTTP/1.1.")
     if len(loose[2]) > MAX_TARGET_BYTES:
         raise Malformed(414, "The request target is too long.")
     match = _LINE.fullmatch(line)

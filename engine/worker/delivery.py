@@ -269,7 +269,8 @@ class Delivery:
 
     def _close(self, conn: Connection, now_ns: int) -> None:
         talk = conn.dialogue()
-        if not talk.lingers:
+        # Bytes behind the last answered request say that more may be on its way, which would reset the connection.
+        if not (talk.lingers or talk.buffer):
             self._connections.drop(conn)
             return
         try:

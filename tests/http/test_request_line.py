@@ -19,6 +19,8 @@ from wsrv.engine.http.head import (
 GOOD = [
     (b"GET / HTTP/1.1", RequestLine(b"GET", b"/", b"/", b"", 1, None)),
     (b"HEAD /a%20b/c?d=e&f HTTP/1.0", RequestLine(b"HEAD", b"/a%20b/c?d=e&f", b"/a%20b/c", b"d=e&f", 0, None)),
+    (b"GET / HTTP/1.2", RequestLine(b"GET", b"/", b"/", b"", 1, None)),
+    (b"GET / HTTP/1.9", RequestLine(b"GET", b"/", b"/", b"", 1, None)),
     (b"GET /? HTTP/1.1", RequestLine(b"GET", b"/?", b"/", b"", 1, None)),
     (b"GET /?a?b HTTP/1.1", RequestLine(b"GET", b"/?a?b", b"/", b"a?b", 1, None)),
     (b"GET //x HTTP/1.1", RequestLine(b"GET", b"//x", b"//x", b"", 1, None)),
@@ -70,7 +72,6 @@ BAD = [
     (b"GET / ICE/1.0", 400),
     (b"GET / HTTP/-1.1", 400),
     (b"GET / HTTP/0.9", 505),
-    (b"GET / HTTP/1.2", 505),
     (b"GET / HTTP/2.0", 505),
     (b"GET / HTTP/3.0", 505),
     (b"PRI * HTTP/2.0", 505),

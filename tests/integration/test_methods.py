@@ -138,7 +138,7 @@ def test_unknown_method_is_501_without_allow(server: Server, method: str) -> Non
         (b"GET /../a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "The path climbs above the root."),
         (b"GET / HTTP/1.1\r\nHost: a\r\nA : b\r\n\r\n", "Whitespace stands between a header field&#x27;s name and"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", "No expectation but 100-continue can be met."),
-        (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", "The version is neither HTTP/1.0 nor HTTP/1.1."),
+        (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", "The version is not HTTP/1.0 or HTTP/1.1."),
         (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n", "The body is longer than this"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", "A chunk&#x27;s size is not a hex"),
         (b"GET / HTTP/1.1\r\nA: %b\r\n\r\n" % bytes(20_000), "The head holds a control character"),

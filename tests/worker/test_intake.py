@@ -65,6 +65,10 @@ def test_nothing_behind_the_end_is_answered(bench: Workbench) -> None:
     client = bench.client()
     got = bench.ask(client, GET.replace(b"x\r\n", b"x\r\nConnection: close\r\n") + GET)
     assert statuses(got) == [200]
+    assert client.is_over()
+    assert client.conn.state == LINGER
+    client.close()
+    bench.hear_all()
     assert client.conn.state == CLOSED
 
 
