@@ -16,10 +16,11 @@ TARGETS = (
     *("/", "/small.txt", "/large.bin", "/empty", "/sub", "/sub?a=%20", "/none", "/.hidden", "/out", "/%zz", "/../x"),
     *("*", "http://other/", "/" + "a" * 9000, "/a#b", "/_wsrv/none"),
 )
+# Not Range, which means nothing to HEAD (RFC 9110 14.2).
 # Those that hold for some targets and not for others, and those that make any request a bad one.
 FIELDS = (
-    *("If-None-Match: *", 'If-Match: "other"', "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT", "Range: bytes=0-3"),
-    *("If-Unmodified-Since: Mon, 01 Jan 1990 00:00:00 GMT", "Range: bytes=9999999-", "Accept-Encoding: gzip"),
+    *("If-None-Match: *", 'If-Match: "other"', "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"),
+    *("If-Unmodified-Since: Mon, 01 Jan 1990 00:00:00 GMT", "Accept-Encoding: gzip"),
     *("Expect: x", "Content-Length: 0", "Content-Length: x", "Transfer-Encoding: gzip, chunked", "No colon"),
     *("Host: second", "Upgrade: h2c", "Max-Forwards: 0", "X: \x01", "Content-Length: 99999999", "Accept: text/plain"),
 )
