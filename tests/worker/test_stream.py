@@ -37,6 +37,7 @@ def body_bytes_logged(bench: Workbench) -> int:
     return int(body_bytes)
 
 
+@pytest.mark.not_linted("the head is the test's own")
 def test_parts_come_in_order_and_whole(bench: Workbench, root: Path) -> None:
     client = bench.client()
     send(bench, root, client)

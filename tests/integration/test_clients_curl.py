@@ -1,0 +1,121 @@
+# curl as people use it: what it shows, what it resumes, and that what is refused is refused in good order.
+"""curl against a server."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Servers
+from tests.support.program import run, surroundings
+from tests.support.server import Server
+
+LARGE = os.urandom(3_000_000)
+PAGE = b"<!doctype html><title>index</title>\n"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("site")
+    (root / "index.html").write_bytes(PAGE)
+    (root / "large.bin").write_bytes(LARGE)
+    (root / "sub").mkdir()
+    (root / "sub" / "index.html").write_text("sub")
+    return root
+
+
+@pytest.fixture(scope="module")
+def server(module_servers: Servers, root: Path) -> Server:
+    return module_servers(root, "--workers", "2")
+
+
+def curl(*words: str | Path, folder: Path) -> bytes:
+    """What it writes. Errors of the server are not its own: it succeeds unless the transfer does not."""
+    command = ("curl", "--disable", "--silent", "--show-error", "--max-time", "30", *words)
+    return run(*command, env=surroundings(folder), cwd=folder).stdout
+
+
+def fields(head: bytes) -> dict[str, str]:
+    """The fields of the last head in what `--include` or `--head` writes."""
+    lines = head.decode("latin-1").split("\r\n\r\n")[-2].split("\r\n")[1:]
+    return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+def test_gets_bytes(server: Server, tmp_path: Path) -> None:
+    assert curl(f"{server.url}/", folder=tmp_path) == PAGE
+    assert curl(f"{server.url}/large.bin", folder=tmp_path) == LARGE
+
+
+def test_head_shows_what_get_has(server: Server, tmp_path: Path) -> None:
+    for path in ("/", "/large.bin", "/sub", "/nope"):
+        head = curl("--head", server.url + path, folder=tmp_path)
+        whole = curl("--include", server.url + path, folder=tmp_path)
+        assert fields(head) | {"date": ""} == fields(whole.partition(b"\r\n\r\n")[0] + b"\r\n\r\n") | {"date": ""}
+        assert head.endswith(b"\r\n\r\n")
+
+
+def test_http_1_0_is_answered_and_closed(server: Server, tmp_path: Path) -> None:
+    asked = ("--http1.0", "--write-out", "%{http_version} %{num_connects}", "--output")
+    told = curl(
+        *asked, tmp_path / "a", f"{server.url}/large.bin", "--output", tmp_path / "b", f"{server.url}/", folder=tmp_path
+    )
+    assert told == b"1.1 11.1 1"
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (LARGE, PAGE)
+
+
+def test_connection_is_used_again(server: Server, tmp_path: Path) -> None:
+    urls = [f"{server.url}{path}" for path in ("/", "/large.bin", "/nope", "/sub/", "/")]
+    outputs = [word for url in urls for word in ("--output", "/dev/null", url)]
+    assert curl("--write-out", "%{num_connects} ", *outputs, folder=tmp_path).split() == [b"1", b"0", b"0", b"0", b"0"]
+
+
+def test_redirect_is_followed(server: Server, tmp_path: Path) -> None:
+    told = curl("--location", "--write-out", " %{http_code} %{num_redirects}", f"{server.url}/sub", folder=tmp_path)
+    assert told == b"sub 200 1"
+
+
+def test_condition_of_a_kept_etag(server: Server, tmp_path: Path) -> None:
+    kept = ("--etag-save", tmp_path / "etag", "--etag-compare", tmp_path / "etag")
+    (tmp_path / "etag").touch()
+    asked = (*kept, "--write-out", "%{http_code}", "--output", "/dev/null", f"{server.url}/")
+    assert [curl(*asked, folder=tmp_path) for _ in range(2)] == [b"200", b"304"]
+
+
+def test_condition_of_a_files_date(server: Server, root: Path, tmp_path: Path) -> None:
+    asked = ("--write-out", "%{http_code}", "--output", tmp_path / "got", f"{server.url}/large.bin")
+    curl("--remote-time", *asked, folder=tmp_path)
+    assert int((tmp_path / "got").stat().st_mtime) == int((root / "large.bin").stat().st_mtime)
+    assert curl("--time-cond", tmp_path / "got", *asked, folder=tmp_path) == b"304"
+
+
+@pytest.mark.parametrize("size", [0, 100, 500_000, 5_000_000])
+def test_upload_is_refused_and_curl_hears_it(server: Server, tmp_path: Path, size: int) -> None:
+    # Above a megabyte curl waits for 100 by itself.
+    (tmp_path / "upload").write_bytes(b"u" * size)
+    said = curl("--include", "--upload-file", tmp_path / "upload", f"{server.url}/upload", folder=tmp_path)
+    assert b"HTTP/1.1 405 Method Not Allowed\r\n" in said
+    assert fields(said)["allow"] == "GET, HEAD"
+
+
+def test_who_expects_100_with_a_body_gets_the_answer(server: Server, tmp_path: Path) -> None:
+    asked = ("--request", "GET", "--header", "Expect: 100-continue", "--data-binary", "b" * 10_000)
+    said = curl(
+        "--include",
+        *asked,
+        "--output",
+        tmp_path / "1",
+        f"{server.url}/",
+        "--output",
+        tmp_path / "2",
+        f"{server.url}/",
+        folder=tmp_path,
+    )
+    assert said == b""
+    for got in ("1", "2"):
+        assert (tmp_path / got).read_bytes().endswith(b"\r\n\r\n" + PAGE)
+
+
+def test_form_post_is_refused_and_the_next_request_served(server: Server, tmp_path: Path) -> None:
+    refused = ("--data", "a=1", "--write-out", "%{http_code} ", "--output", "/dev/null", f"{server.url}/")
+    served = ("--next", "--silent", "--max-time", "30", f"{server.url}/")
+    assert curl(*refused, *served, folder=tmp_path) == b"405 " + PAGE
