@@ -94,7 +94,7 @@ def test_upload_is_refused_and_curl_hears_it(server: Server, tmp_path: Path, siz
     (tmp_path / "upload").write_bytes(b"u" * size)
     said = curl("--include", "--upload-file", tmp_path / "upload", f"{server.url}/upload", folder=tmp_path)
     assert b"HTTP/1.1 405 Method Not Allowed\r\n" in said
-    assert fields(said)["allow"] == "GET, HEAD"
+    assert fields(said)["allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_who_expects_100_with_a_body_gets_the_answer(server: Server, tmp_path: Path) -> None:
