@@ -4,10 +4,11 @@
 #   127.0.0.1:8080  [::1]:8080  localhost:8080
 #   unix:/run/site.sock      a Unix socket
 #   https://0.0.0.0:8443     any of these over TLS; http:// may stand before one that is not
+#   https://8443
 #
 # Rule 1: what `read` gives is again such text, with a path made absolute; `settings_of` makes settings of it.
 # Rule 2: `server.listen` says all. `server.host` and `server.port` are the short form: they count when it says nothing,
-#         or when they come from a layer that outranks it.
+#         or when they come from a layer that outranks it. With a certificate that one listener is secure.
 """The kind of `server.listen`, and the listeners that the settings mean."""
 
 import os
@@ -117,15 +118,22 @@ def settings_of(values: Mapping[str, "Value"]) -> "tuple[ListenSettings, ...]":
     from wsrv.engine.settings import ListenSettings
 
     host, mode = values["server.host"].value, values["server.socket_mode"].value
-    if values["server.listen"].value == AUTO:
-        return (ListenSettings(host, values["server.port"].value),)
-    if any(parse(text).secure for text in values["server.listen"].value):
-        raise Stop(USAGE, f"{values['server.listen'].origin}: https:// needs a certificate, and there is none")
+    listen, cert = values["server.listen"], values["tls.cert"]
+    if listen.value == AUTO:
+        return (ListenSettings(host, values["server.port"].value, secure=bool(cert.value)),)
+    addresses = [parse(text) for text in listen.value]
+    secure = any(address.secure for address in addresses)
+    if secure and not cert.value:
+        raise Stop(USAGE, f"{listen.origin}: https:// needs a certificate: --tls-cert FILE --tls-key FILE")
+    if cert.value and not secure:
+        raise Stop(USAGE, f"{cert.origin}: {listen.origin} has no https:// address that the certificate is for")
     return tuple(
-        ListenSettings(path=Path(address.path), mode=mode)
+        ListenSettings(path=Path(address.path), mode=mode, secure=address.secure)
         if address.path
-        else ListenSettings(address.host.removeprefix("[").removesuffix("]") or host, address.port)
-        for address in map(parse, values["server.listen"].value)
+        else ListenSettings(
+            address.host.removeprefix("[").removesuffix("]") or host, address.port, secure=address.secure
+        )
+        for address in addresses
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from wsrv.cli import addresses
+from wsrv.cli import addresses, certificates
 from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -28,6 +28,7 @@ from wsrv.engine.settings import (
     Settings,
     SiteSettings,
     StatusSettings,
+    TlsSettings,
 )
 
 # Beside this package in the checkout as in the wheel.
@@ -98,14 +99,17 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
     def value(key: str) -> Any:
         return values[key].value
 
+    certificate_files = certificates.settings_of(values)
     name, stat_file, log_file = value("server.name"), value("server.stat_file"), value("log.file")
     withheld = [*places(file)] if file is not None else []
     if log_file != "-":
         withheld.append(Path(log_file))
+    withheld += [path for files in certificate_files for path in (files.key, files.cert)]
     return Settings(
         site=SiteSettings(root=Path(value("site.root")), pages=_ERROR_PAGES, withheld=tuple(withheld)),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
         listen=addresses.settings_of(values),
+        tls=TlsSettings(certificate_files),
         process=ProcessSettings(
             workers=value("server.workers"), threads=value("server.threads"), queue=value("server.queue")
         ),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from wsrv.cli.addresses import Addresses, Mode
+from wsrv.cli.certificates import Places
 from wsrv.cli.units import (
     AUTO,
     OFF,
@@ -105,6 +106,14 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.queue", Count(1, 65536), 1024, "Connections that may wait for one worker; past it, 503."),
     Setting("server.ipc", Part("transport"), "socketpair", "How a connection travels from master to worker."),
     Setting("server.sync", Part("primitive"), "posix", "What guards the things that processes share."),
+    Setting("tls.cert", Places(off=True), OFF, "Certificate with its chain, PEM; the option again for more."),
+    Setting(
+        "tls.key",
+        Places(auto=True),
+        AUTO,
+        "Private key of the certificate, PEM; again for each.",
+        auto="in the certificate's file",
+    ),
     Setting("cache.policy", Part("policy"), "lru", "What leaves the cache when it is full."),
     Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
     Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),

@@ -20,8 +20,29 @@ class ListenSettings:
     path: Path | None = None
     # As nginx has it: whoever may enter the folder may connect. Caddy: 0200.
     mode: int = 0o666
+    # Over TLS.
+    secure: bool = False
     # The report's C server kept 100 and saw maxima of 2-4 s from SYN retries; nginx keeps 511, h2o 65535.
     backlog: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate with its chain, and its private key, both PEM; they may be one file."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """What secure listeners show: the first pair to whoever names no host that another is for.
+
+    With `redirect` the other TCP listeners send everybody there.
+    """
+
+    certificates: tuple[CertificateFiles, ...] = ()
+    redirect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +123,7 @@ class Settings:
     runtime: RuntimeSettings
     listen: tuple[ListenSettings, ...] = (ListenSettings(),)
     process: ProcessSettings = field(default_factory=ProcessSettings)
+    tls: TlsSettings = field(default_factory=TlsSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)

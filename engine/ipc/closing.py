@@ -8,6 +8,9 @@ import os
 import socket
 from collections.abc import Sequence
 
+# A fatal alert, internal_error, from a server that ends a connection before any handshake (RFC 8446 6).
+TLS_ALERT = bytes((0x15, 3, 3, 0, 2, 2, 80))
+
 # Below this a call for each is as cheap as looking whether they are a run.
 _FEW = 3
 

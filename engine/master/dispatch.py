@@ -24,10 +24,13 @@ _SHARE = 32
 
 
 class Dispatcher:
-    """Accepts on `listeners` and shares the connections out between `slots`; `refuse` takes those nobody can take."""
+    """Accepts on `listeners` and shares the connections out between `slots`; `refuse` takes those nobody can take.
+
+    It is told the descriptor, the reason, and the number of the listener.
+    """
 
     def __init__(
-        self, listeners: Sequence[socket.socket], slots: Sequence[Slot], refuse: Callable[[int, str], None]
+        self, listeners: Sequence[socket.socket], slots: Sequence[Slot], refuse: Callable[[int, str, int], None]
     ) -> None:
         self._acceptors = {listener.fileno(): Acceptor(listener, number) for number, listener in enumerate(listeners)}
         self._slots = slots
@@ -52,9 +55,9 @@ class Dispatcher:
 
     def _turn_away(self, batch: list[Arrival]) -> list[Arrival]:
         """Refuse those whose descriptors lie in the reserve; the others."""
-        for fd, _ in batch:
+        for fd, record in batch:
             if fd >= self._reserve:
-                self._refuse(fd, "master_full")
+                self._refuse(fd, "master_full", record[3])
         return [arrival for arrival in batch if arrival[0] < self._reserve]
 
     def pass_on(self, batch: list[Arrival], reason: str) -> None:
@@ -69,8 +72,8 @@ class Dispatcher:
             sent = 0 if slot.stalled else self._send(slot, batch[:share])
             passed_by = 0 if sent else passed_by + 1
             del batch[:sent]
-        for fd, _ in batch:
-            self._refuse(fd, reason)
+        for fd, record in batch:
+            self._refuse(fd, reason, record[3])
 
     @staticmethod
     def _send(slot: Slot, part: list[Arrival]) -> int:
@@ -98,5 +101,5 @@ class Dispatcher:
         declined = slot.channel.settle()
         if declined:
             slot.queue.release(len(declined))
-            for fd, _ in declined:
-                self._refuse(fd, "worker_declined")
+            for fd, record in declined:
+                self._refuse(fd, "worker_declined", record[3])

@@ -20,7 +20,7 @@ from wsrv.engine.master.holder import port_holder
 from wsrv.engine.master.name import is_name
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.unix import UnixPath, listen_on_path
-from wsrv.engine.settings import ListenSettings
+from wsrv.engine.settings import ListenSettings, TlsSettings
 
 # Seconds a connection may stay silent before accept sees it. With 5, a silent client reaches accept only after 7 s.
 _DEFER_ACCEPT_SECONDS = 1
@@ -39,11 +39,12 @@ _Address = tuple[str, int] | tuple[str, int, int, int]
 
 
 class Listener:
-    """A listener of this server. `url` names it to a person."""
+    """A listener of this server. `url` names it to a person; it is `secure` when it speaks TLS."""
 
-    def __init__(self, made: socket.socket, path: UnixPath | None = None) -> None:
+    def __init__(self, made: socket.socket, secure: bool, path: UnixPath | None = None) -> None:
         self.socket = made
-        self.url = url(made)
+        self.secure = secure
+        self.url = url(made, secure)
         self._path = path
 
     def close(self) -> None:
@@ -58,7 +59,8 @@ def open_listeners(settings: Sequence[ListenSettings], voice: Voice, undo: conte
     """A listener for each of `settings`, in their order. Raises CannotStart."""
     found = []
     for one in settings:
-        listener = Listener(open_listener(one)) if one.path is None else Listener(*listen_on_path(one, one.path))
+        made, path = (open_listener(one), None) if one.path is None else listen_on_path(one, one.path)
+        listener = Listener(made, one.secure, path)
         undo.callback(listener.close)
         found.append(listener)
     most, wanted = _number(_SOMAXCONN), max(one.backlog for one in settings)
@@ -74,6 +76,14 @@ def server_name(listeners: Sequence[Listener]) -> str:
             return str(listener.socket.getsockname()[1])
     stem = Path(listeners[0].socket.getsockname()).stem
     return stem if is_name(stem) else "unix"
+
+
+def redirect_port(settings: TlsSettings, listeners: Sequence[Listener]) -> int:
+    """The port of the secure listener to which the others send their clients; 0 when they do not."""
+    if not settings.redirect:
+        return 0
+    secure = (one.socket for one in listeners if one.secure and one.socket.family != socket.AF_UNIX)
+    return next((int(found.getsockname()[1]) for found in secure), 0)
 
 
 def open_listener(settings: ListenSettings) -> socket.socket:
@@ -141,22 +151,23 @@ def _reason(error: OSError, family: int, address: _Address) -> str:
     return error.strerror or str(error)
 
 
-def _url(host: str, port: int) -> str:
+def _url(host: str, port: int, secure: bool) -> str:
+    scheme = "https" if secure else "http"
     # RFC 6874: the % before a zone is itself escaped.
-    return f"http://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host.replace('%', '%25')}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def url(listener: socket.socket) -> str:
+def url(listener: socket.socket, secure: bool = False) -> str:
     """Where it listens, as a URL without a path; of a Unix socket `unix:` and where it is."""
     address = listener.getsockname()
     if listener.family == socket.AF_UNIX:
-        return f"unix:{address}"
+        return f"https://unix:{address}" if secure else f"unix:{address}"
     if listener.family == socket.AF_INET6 and address[3] and "%" not in address[0]:
-        return _url(f"{address[0]}%{socket.if_indextoname(address[3])}", address[1])
-    return _url(address[0], address[1])
+        return _url(f"{address[0]}%{socket.if_indextoname(address[3])}", address[1], secure)
+    return _url(address[0], address[1], secure)
 
 
-def reach_addresses(listener: socket.socket) -> list[str]:
+def reach_addresses(listener: socket.socket, secure: bool = False) -> list[str]:
     """The URLs by which other machines may reach the listener; none when it is bound to a loopback address, or a path.
 
     A wildcard stands for the addresses of all interfaces, loopback and link-local ones apart.
@@ -168,9 +179,9 @@ def reach_addresses(listener: socket.socket) -> list[str]:
     if bound.is_loopback:
         return []
     if not bound.is_unspecified:
-        return [url(listener)]
+        return [url(listener, secure)]
     found = _ipv6_addresses() if listener.family == socket.AF_INET6 else _ipv4_addresses()
-    return [_url(h, port) for h in found if not ipaddress.ip_address(h).is_loopback]
+    return [_url(h, port, secure) for h in found if not ipaddress.ip_address(h).is_loopback]
 
 
 def _ipv4_addresses() -> list[str]:

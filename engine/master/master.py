@@ -25,9 +25,17 @@ from typing import Any
 
 from wsrv.engine.master.control import Handler
 from wsrv.engine.master.dispatch import Dispatcher
-from wsrv.engine.master.listen import open_listeners, reach_addresses, server_name
+from wsrv.engine.master.listen import open_listeners, reach_addresses, redirect_port, server_name
 from wsrv.engine.master.outcome import CannotStart, Voice
-from wsrv.engine.master.outfit import catch_signals, claim, make_slots, open_control, open_log, raise_descriptor_limit
+from wsrv.engine.master.outfit import (
+    catch_signals,
+    claim,
+    load_certificates,
+    make_slots,
+    open_control,
+    open_log,
+    raise_descriptor_limit,
+)
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.refusal import Refuser
 from wsrv.engine.master.report import document
@@ -79,6 +87,7 @@ class Master:
         raise_descriptor_limit()
         log = open_log(settings.log, voice, undo)
         self._listeners = open_listeners(settings.listen, voice, undo)
+        self._certificates = load_certificates(settings, voice)
         sockets = [listener.socket for listener in self._listeners]
         name = settings.runtime.name or server_name(self._listeners)
         self._name = name
@@ -90,10 +99,12 @@ class Master:
         # What the master itself does with the queues of all slots: it alone admits.
         self._queue_use = array("Q", [0] * TALLY_WORDS)
         self._slots, mapping = make_slots(settings.process, parts, sockets, self._queue_use, undo)
-        self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice)
+        tls = (self._certificates, redirect_port(settings.tls, self._listeners))
+        self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice, *tls)
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
-        self._refuser = Refuser(self._epoll, self._unavailable)
+        secure = frozenset(number for number, listener in enumerate(self._listeners) if listener.secure)
+        self._refuser = Refuser(self._epoll, self._unavailable, secure)
         self._dispatcher = Dispatcher(sockets, self._slots, self._refuser.refuse)
         self._settling = {fd: slot for slot in self._slots if (fd := slot.channel.settle_fd()) is not None}
         self._stat_file = self._open_stat_file()
@@ -179,6 +190,7 @@ class Master:
         if self._control is not None:
             self._control.tick(now_ns)
         self._look_after_stalled(now_ns)
+        self._renew(now_ns)
         if self._stat_file is not None:
             self._stat_file.tick(now_ns, self._stats)
         if self._serving and not self._accepting and not self._drain_until_ns and now_ns >= self._resume_ns:
@@ -186,6 +198,16 @@ class Master:
         if self._drain_until_ns and now_ns >= self._drain_until_ns and not self._killed:
             self._killed = True
             self._nursery.kill()
+
+    def _renew(self, now_ns: int) -> None:
+        """Have ready for workers to come what the running ones take up themselves, and say what is wrong with it."""
+        if self._certificates is None:
+            return
+        renewed, fault = self._certificates.refresh(now_ns)
+        if renewed:
+            self._voice.detail("TLS certificates renewed")
+        for warning in [fault] if fault else self._certificates.warnings() if renewed else []:
+            self._voice.warn(warning)
 
     def _look_after_stalled(self, now_ns: int) -> None:
         """Dispatch elsewhere what waits for a worker whose loop does not turn."""
@@ -206,7 +228,7 @@ class Master:
         for listener in self._listeners:
             self._voice.say(f"listening on {listener.url}")
         for listener in self._listeners:
-            for address in reach_addresses(listener.socket):
+            for address in reach_addresses(listener.socket, listener.secure):
                 if address != listener.url:
                     self._voice.say(f"reachable at {address}")
 

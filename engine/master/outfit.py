@@ -9,6 +9,7 @@ import socket
 from array import array
 from collections.abc import Mapping as Commands
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from wsrv.engine.log.destination import Destination, open_destination
 from wsrv.engine.master.control import ControlServer, Handler, listen
@@ -17,10 +18,13 @@ from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.runtime import RuntimeFolder
 from wsrv.engine.master.slot import Slot
 from wsrv.engine.master.supervise import cells_for, rows_for
-from wsrv.engine.settings import LogSettings, ProcessSettings, RuntimeSettings
+from wsrv.engine.settings import LogSettings, ProcessSettings, RuntimeSettings, Settings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.sync.counting import CountedSemaphore, Tally
 from wsrv.engine.sync.primitive import CELL_BYTES
+
+if TYPE_CHECKING:
+    from wsrv.engine.tls.certificates import Certificates
 
 
 def raise_descriptor_limit() -> None:
@@ -93,6 +97,21 @@ def open_control(
     control.register(epoll)
     undo.callback(control.close)
     return control
+
+
+def load_certificates(settings: Settings, voice: Voice) -> "Certificates | None":
+    """The certificates of the secure listeners; None where there is no such listener. Raises CannotStart."""
+    if not any(one.secure for one in settings.listen):
+        return None
+    from wsrv.engine.tls.certificates import CertificateError, Certificates
+
+    try:
+        certificates = Certificates(settings.tls.certificates)
+    except CertificateError as error:
+        raise CannotStart(str(error)) from error
+    for warning in certificates.warnings():
+        voice.warn(warning)
+    return certificates
 
 
 def make_slots(

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import monotonic_ns, time
 
 from wsrv.engine.http.dates import http_date
-from wsrv.engine.ipc.closing import half_close
+from wsrv.engine.ipc.closing import TLS_ALERT, half_close
 from wsrv.engine.ipc.reserve import first_reserved
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import plain_page
@@ -28,8 +28,12 @@ _PAGE_NS = 1_000_000_000
 class Refuser:
     """Answers 503 to connections and sees them off. `reasons` counts them."""
 
-    def __init__(self, epoll: select.epoll, page: Callable[[], Entity]) -> None:
-        """`page` makes the answer's entity, when a connection is refused and it is a second old."""
+    def __init__(self, epoll: select.epoll, page: Callable[[], Entity], secure: frozenset[int] = frozenset()) -> None:
+        """`page` makes the answer's entity, when a connection is refused and it is a second old.
+
+        `secure` are the numbers of the listeners whose clients expect TLS: a page would mean nothing to them.
+        """
+        self._secure = secure
         self.reasons: Counter[str] = Counter()
         self._epoll = epoll
         self._page = page
@@ -38,12 +42,11 @@ class Refuser:
         self._entity: Entity | None = None
         self._good_until_ns = 0
 
-    def refuse(self, fd: int, reason: str) -> None:
-        """Answer 503 on `fd`, which is this object's from now on."""
+    def refuse(self, fd: int, reason: str, listener: int = 0) -> None:
+        """Answer 503 on `fd`, a connection of this listener, which is this object's from now on."""
         self.reasons[reason] += 1
         now_ns = monotonic_ns()
-        page = self._unavailable(now_ns)
-        answer = page.head(page.status, b"close").render(http_date(int(time()))) + (page.body or b"")
+        answer = TLS_ALERT if listener in self._secure else self._answer(now_ns)
         try:
             self._read_past(fd)
             os.write(fd, answer)
@@ -59,6 +62,10 @@ class Refuser:
                 os.close(high)
         self._lingering[fd] = now_ns + _LINGER_NS
         self._epoll.register(fd, select.EPOLLIN)
+
+    def _answer(self, now_ns: int) -> bytes:
+        page = self._unavailable(now_ns)
+        return page.head(page.status, b"close").render(http_date(int(time()))) + (page.body or b"")
 
     def _unavailable(self, now_ns: int) -> Entity:
         if self._entity is None or now_ns >= self._good_until_ns:

@@ -102,6 +102,7 @@ def document(
         "connections_active": counts[row.OPENED] - counts[row.CLOSED],
         "connections_total": counts[row.OPENED],
         "connections_refused": {**refused, **{reason: n for reason, n in by_workers.items() if n}},
+        "tls": {"handshakes": counts[row.TLS_HANDSHAKES], "failures": counts[row.TLS_FAILURES]},
         "responses": by_status,
         "cache": {
             "policy": parts["policy"],

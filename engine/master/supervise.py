@@ -12,6 +12,7 @@ import signal
 import socket
 from functools import partial
 from time import monotonic_ns
+from typing import TYPE_CHECKING
 
 from wsrv.engine.log.destination import Destination
 from wsrv.engine.log.format import FORMATS
@@ -26,6 +27,9 @@ from wsrv.engine.shm.row import TAIL_WORD, Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.loop import Station, Worker
 from wsrv.engine.worker.pool import PoolLocks
+
+if TYPE_CHECKING:
+    from wsrv.engine.tls.certificates import Certificates
 
 # Deaths before ready that end the server: the third says that the fourth would be the same.
 _MAX_STILLBIRTHS = 3
@@ -59,7 +63,11 @@ class Nursery:
         log: Destination,
         epoll: select.epoll,
         voice: Voice,
+        certificates: "Certificates | None" = None,
+        secure_port: int = 0,
     ) -> None:
+        self._certificates = certificates
+        self._secure_port = secure_port
         self._settings = settings
         self._parts = parts
         self._mapping = mapping
@@ -104,7 +112,8 @@ class Nursery:
             ledger = Ledger(row, self._mapping.asleep, self._mapping.bell)
             queue = slot.queue if self._parts.transport.DISPATCHES else None
             guards = locks.counted(ledger.counts)
-            station = Station(slot.channel.source(), queue, guards, ledger, their_line, self._master, self.ready)
+            source, tls = slot.channel.source(), (self._certificates, self._secure_port)
+            station = Station(source, queue, guards, ledger, their_line, self._master, self.ready, *tls)
             policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 

@@ -77,6 +77,9 @@ class Answering:
 
     def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer a request that is whole, or have it fetched."""
+        if (elsewhere := conn.moved(request)) is not None:
+            self._delivery.entity(conn, request, elsewhere)
+            return
         line = request.line
         refusal = refusal_of(line.method)
         if refusal is not None:

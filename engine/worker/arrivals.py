@@ -7,6 +7,7 @@
 
 from collections import defaultdict, deque
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from wsrv.engine.ipc.record import Arrival, peer_text
 from wsrv.engine.ipc.reserve import first_reserved
@@ -17,6 +18,9 @@ from wsrv.engine.shm.row import LOST, OPENED, REFUSED, Ledger
 from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.connection import Connection, Connections
 
+if TYPE_CHECKING:
+    from wsrv.engine.worker.reception import Reception
+
 # Openings of log lines, by address; forgotten all at once.
 _MAX_OPENINGS = 10_000
 # Clients that are being refused at the same time; then the first of them is let go, heard out or not.
@@ -26,7 +30,8 @@ _MOST_TURNED_AWAY = 32
 class Arrivals:
     """Takes connections from `source`; `queue` is where their permits go, None where nobody asked for any.
 
-    `refuse` answers a connection for which there is no room.
+    `refuse` answers a connection for which there is no room. `reception` takes what is not the hot path's, if there is
+    such.
     """
 
     def __init__(
@@ -37,7 +42,9 @@ class Arrivals:
         ledger: Ledger,
         log_format: type[Format],
         refuse: Callable[[Connection, int], None],
+        reception: "Reception | None" = None,
     ) -> None:
+        self._reception = reception
         self.source = source
         self._queue = queue
         self._connections = connections
@@ -62,6 +69,8 @@ class Arrivals:
             self._waited(now_ns, arrivals)
         counts = self._ledger.counts
         counts[OPENED] += len(arrivals)
+        if self._reception is not None:
+            arrivals = self._receive(arrivals, self._reception, now_ns)
         openings, reserve = self._openings, self._reserve
         taken = []
         for fd, (_, _, _, _, family, address) in arrivals:
@@ -74,6 +83,22 @@ class Arrivals:
             else:
                 self._turn_away(conn, now_ns)
         return taken
+
+    def _receive(self, arrivals: list[Arrival], reception: "Reception", now_ns: int) -> list[Arrival]:
+        """Have those received that are not the hot path's; the others."""
+        others = []
+        for arrival in arrivals:
+            if not reception.wants(arrival):
+                others.append(arrival)
+                continue
+            fd, (_, _, _, _, family, address) = arrival
+            opening = self._openings[family].get(address) or self._opening(family, address)
+            conn = reception.connection(arrival, opening, now_ns)
+            if fd < self._reserve:
+                reception.begin(conn, now_ns)
+            else:
+                self._turn_away(conn, now_ns)
+        return others
 
     def _turn_away(self, conn: Connection, now_ns: int) -> None:
         self._ledger.counts[REFUSED] += 1

@@ -6,8 +6,11 @@
 #   WRITE  the client is slow to take the answer, or it is streamed  writes
 #   LINGER answered and half closed; what still comes is read past   reads
 #   CLOSED the descriptor is gone
+#   ASIDE  as IDLE, for a connection that is none of the hot path's  reads
+#   GREETING  before its first request: a TLS handshake              reads, or writes
 #
-# Rule 1: IDLE is falsy, and the hot path serves connections in that state only.
+# Rule 1: IDLE is falsy, and the hot path serves connections in that state only. What rests between requests is in the
+#         state REST of its class; while the slow lane answers it, it is IDLE.
 # Rule 2: a connection enters the table, epoll and the wheel together in hold(), and leaves them in drop().
 # Rule 3: deadlines are lazy. The hot path stamps `active_ns`; the wheel looks at it when its slot comes round, so
 #         each connection is visited once a timeout, however many requests it makes.
@@ -15,14 +18,21 @@
 
 import os
 import select
+import socket
 from collections import deque
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import ClassVar
 
 from wsrv.engine.http.body import BodyReader
+from wsrv.engine.http.fields import MAX_HEAD_BYTES
+from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
 from wsrv.engine.shm.row import Ledger
+from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.request import Request, Stream
 
-IDLE, HEAD, BODY, WAIT, WRITE, LINGER, CLOSED = range(7)
+IDLE, HEAD, BODY, WAIT, WRITE, LINGER, CLOSED, ASIDE, GREETING = range(9)
 
 READ = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
@@ -75,9 +85,14 @@ class Dialogue:
 
 
 class Connection:
-    """A client's connection. `opening` is how each of its log lines begins; `active_ns` starts its deadline."""
+    """A client's connection. `opening` is how each of its log lines begins; `active_ns` starts its deadline.
+
+    The slow lane reads and writes through its methods, which raise OSError as the system calls do.
+    """
 
     __slots__ = ("_dialogue", "active_ns", "fd", "held", "opening", "state")
+
+    REST: ClassVar[int] = IDLE
 
     def __init__(self, fd: int, opening: bytes, now_ns: int) -> None:
         self.fd = fd
@@ -97,6 +112,47 @@ class Connection:
         """Forget the dialogue, if there was one; what it was."""
         ended, self._dialogue = self._dialogue, None
         return ended
+
+    @property
+    def ended(self) -> bool:
+        """Whether the client has said that it sends no more, apart from what `read` tells."""
+        return False
+
+    def read(self) -> bytes:
+        """What the client has sent; empty when it sends no more."""
+        return os.read(self.fd, MAX_HEAD_BYTES)
+
+    def write(self, parts: Sequence[bytes | memoryview]) -> int:
+        """Send from the front of `parts`; how many bytes are gone."""
+        return os.writev(self.fd, parts)
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        """Send bytes of an open file; how many are gone, none at its end."""
+        return os.sendfile(self.fd, file, offset, count)
+
+    def half_close(self) -> None:
+        """Send no more."""
+        half_close(self.fd)
+
+    def refuse_curtly(self) -> bool:
+        """Refuse a client that would not understand an answer; False when it would."""
+        return False
+
+    def take_leave(self) -> None:
+        """Say that nothing follows, before the connection is closed with all of its answers sent."""
+
+    def moved(self, request: Request) -> Entity | None:
+        """Where the client is to ask instead; None when it may ask here."""
+        return None
+
+    def client_address(self) -> IPv4Address | IPv6Address | None:
+        """The address of the client; None for a Unix socket."""
+        with socket.socket(fileno=self.fd) as borrowed:
+            try:
+                peer = borrowed.getpeername()
+            finally:
+                borrowed.detach()
+        return ip_address(peer[0].partition("%")[0]) if isinstance(peer, tuple) else None
 
 
 class Connections:
@@ -133,8 +189,11 @@ class Connections:
         if conn.state == CLOSED:
             return
         dialogue = conn.end_dialogue()
-        if dialogue is not None and dialogue.stream is not None:
-            os.close(dialogue.stream.fd)
+        if dialogue is not None:
+            if dialogue.stream is not None:
+                os.close(dialogue.stream.fd)
+            elif not dialogue.out:
+                conn.take_leave()
         if conn.held:
             del self.table[conn.fd]
         conn.state = CLOSED

@@ -15,13 +15,12 @@ from time import monotonic_ns
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.ranges import Span, partial_content
 from wsrv.engine.http.response import build_head
-from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import HEAD, IDLE, LINGER, READ, WRITABLE, WRITE, Connection, Connections
+from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE, WRITE, Connection, Connections
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
@@ -198,13 +197,13 @@ class Delivery:
             self._ledger.histogram[bucket_of((took - began_ns) >> UNIT_SHIFT)] += 1
             self._ledger.longest(took - began_ns)
         talk.began.clear()
-        if talk.closing:
+        if talk.closing or (conn.ended and not talk.buffer):
             self._close(conn, now_ns)
             return False
         if not conn.held:
             self._connections.hold(conn, now_ns)
         elif conn.state != HEAD:
-            self._connections.want(conn, IDLE, READ, now_ns)
+            self._connections.want(conn, conn.REST, READ, now_ns)
         return True
 
     def push(self, conn: Connection) -> bool:
@@ -213,7 +212,7 @@ class Delivery:
         out = talk.out
         while out:
             try:
-                gone = os.writev(conn.fd, list(islice(out, _MAX_PARTS)))
+                gone = conn.write(list(islice(out, _MAX_PARTS)))
             except BlockingIOError:
                 return False
             except OSError:
@@ -237,9 +236,9 @@ class Delivery:
                 self._record_stream(conn, stream, stream.sent_bytes + piece)
             try:
                 if isinstance(part, Span):
-                    gone = os.sendfile(conn.fd, stream.fd, part.offset, piece)
+                    gone = conn.send_file(stream.fd, part.offset, piece)
                 else:
-                    gone = os.write(conn.fd, part[:piece])
+                    gone = conn.write((part[:piece],))
             except BlockingIOError:
                 return False
             except OSError:
@@ -274,7 +273,7 @@ class Delivery:
             self._connections.drop(conn)
             return
         try:
-            half_close(conn.fd)
+            conn.half_close()
         except OSError:
             self._connections.drop(conn)
             return

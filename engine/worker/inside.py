@@ -129,17 +129,13 @@ class Inside:
             return False
 
     def _is_allowed(self, conn: Connection) -> bool:
-        with socket.socket(fileno=conn.fd) as borrowed:
-            try:
-                peer = borrowed.getpeername()
-            except OSError:
-                return False
-            finally:
-                borrowed.detach()
-        if not isinstance(peer, tuple):
+        try:
+            address = conn.client_address()
+        except OSError:
+            return False
+        if address is None:
             # A Unix socket: whoever can open it was let in by the file system.
             return True
-        address = ipaddress.ip_address(peer[0].partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in network for network in self._networks)
 

@@ -6,7 +6,6 @@
 # Rule 2: what loses the framing (400, 413, 414, 431, 501 for a coding …) is answered and the connection closed.
 """Reading requests off connections, in the slow lane."""
 
-import os
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +24,7 @@ from wsrv.engine.http.head import (
 from wsrv.engine.settings import HttpSettings
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.connection import (
+    ASIDE,
     BODY,
     CLOSED,
     HEAD,
@@ -39,7 +39,6 @@ from wsrv.engine.worker.connection import (
     Dialogue,
 )
 from wsrv.engine.worker.delivery import Delivery
-from wsrv.engine.worker.hot import READ_BYTES
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.pool import Finished
 from wsrv.engine.worker.prepared import Shelf
@@ -79,7 +78,7 @@ class Intake:
         """Read what a connection that is not idle has to say."""
         talk = conn.dialogue()
         try:
-            seen = os.read(conn.fd, READ_BYTES)
+            seen = conn.read()
         except BlockingIOError:
             return
         except OSError:
@@ -98,7 +97,7 @@ class Intake:
         if not seen:
             self._end_of_input(conn, now_ns)
             return
-        if not talk.buffer and conn.state == IDLE:
+        if not talk.buffer and conn.state in (IDLE, ASIDE):
             talk.began_ns = now_ns
         talk.buffer += seen
         self._advance(conn, now_ns)
@@ -106,7 +105,7 @@ class Intake:
     def writable(self, conn: Connection, now_ns: int) -> None:
         """Go on writing; when all is written, go on with what the client had sent in the meantime."""
         talk = conn.dialogue()
-        if self._delivery.flush(conn, now_ns) and conn.state == IDLE and talk.buffer:
+        if self._delivery.flush(conn, now_ns) and conn.state != HEAD and talk.buffer:
             self._advance(conn, now_ns)
 
     def overdue(self, conn: Connection, now_ns: int) -> None:
@@ -119,6 +118,13 @@ class Intake:
                 self._delivery.abandon(conn)
         else:
             self._delivery.abandon(conn)
+
+    def refuse(self, conn: Connection, seen: bytes, why: Malformed, now_ns: int) -> None:
+        """Answer `seen`, the beginning of what is no request here, and close."""
+        talk = conn.dialogue()
+        talk.buffer, talk.began_ns = seen, now_ns
+        self._refuse(conn, why, now_ns)
+        self._delivery.flush(conn, now_ns)
 
     def finished(self, done: Finished, now_ns: int) -> None:
         """The pool has done a job: answer everybody who waits for it."""
@@ -139,7 +145,7 @@ class Intake:
     # From bytes to requests.
 
     def _end_of_input(self, conn: Connection, now_ns: int) -> None:
-        if conn.state in (IDLE, HEAD, BODY):
+        if conn.state in (IDLE, ASIDE, HEAD, BODY):
             self._connections.drop(conn)
 
     def _advance(self, conn: Connection, now_ns: int, answer: Callable[[], None] | None = None) -> None:
@@ -164,6 +170,8 @@ class Intake:
         """Answer every request that is whole, in order, then write it all out."""
         talk = conn.dialogue()
         while True:
+            if conn.state == ASIDE:
+                conn.state = IDLE
             self._read_all(conn, talk, now_ns)
             if conn.state in (WAIT, BODY):
                 self._delivery.push(conn)
@@ -172,10 +180,12 @@ class Intake:
             if not (talk.out or talk.stream is not None):
                 break
             # Behind a file that was taken at once there may be more to answer.
-            if not (self._delivery.flush(conn, now_ns) and conn.state == IDLE and talk.buffer):
+            if not (self._delivery.flush(conn, now_ns) and conn.state != HEAD and talk.buffer):
                 return
         if not conn.held:
             self._connections.hold(conn, now_ns)
+        elif conn.state == IDLE:
+            conn.state = conn.REST
 
     def _read_all(self, conn: Connection, talk: Dialogue, now_ns: int) -> None:
         """Answer the requests in the buffer, until one is not whole, or has to wait, or streams."""

@@ -18,6 +18,7 @@ import signal
 import socket
 from dataclasses import dataclass
 from time import monotonic_ns
+from typing import TYPE_CHECKING
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.ipc.transport import ConnectionSource
@@ -30,13 +31,17 @@ from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.arrivals import Arrivals
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections
+from wsrv.engine.worker.connection import ASIDE, GREETING, IDLE, WAIT, WRITE, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import Shelf
+
+if TYPE_CHECKING:
+    from wsrv.engine.tls.certificates import Certificates
+    from wsrv.engine.worker.reception import Reception
 
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
 # first of them waits for its answer.
@@ -54,7 +59,8 @@ class Station:
     """What the master hands to a worker: where connections come from, where counts go, and its guards.
 
     `queue` takes the permits of arrivals back; None where the master does not dispatch. `line` leads to the master,
-    for questions; `master` is its pidfd, `ready` an eventfd by which it hears that the worker serves.
+    for questions; `master` is its pidfd, `ready` an eventfd by which it hears that the worker serves. `certificates`
+    are for its secure listeners; `secure_port` is where the other ones send their clients, or 0.
     """
 
     source: ConnectionSource
@@ -64,6 +70,8 @@ class Station:
     line: socket.socket
     master: int
     ready: int
+    certificates: "Certificates | None" = None
+    secure_port: int = 0
 
 
 class Worker:
@@ -84,7 +92,10 @@ class Worker:
         answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock)
         self._intake = Intake(settings.http, connections, delivery, self._shelf, answering, inside)
         self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
-        self._arrivals = Arrivals(station.source, station.queue, connections, ledger, log_format, self._turn_away)
+        self._reception = self._make_reception(settings)
+        self._arrivals = Arrivals(
+            station.source, station.queue, connections, ledger, log_format, self._turn_away, self._reception
+        )
         self._signals, self._alarm = socket.socketpair()
         for end in (self._signals, self._alarm):
             end.setblocking(False)
@@ -93,6 +104,19 @@ class Worker:
         self._sources = frozenset(station.source.fds())
         self._grace_ns = int(settings.http.timeout_seconds * _SECOND_NS)
         self._next_tick_ns = 0
+
+    def _make_reception(self, settings: Settings) -> "Reception | None":
+        """None where all connections are the hot path's: then nothing of it is even imported."""
+        station = self._station
+        if station.certificates is None:
+            return None
+        from wsrv.engine.worker.reception import Reception
+
+        reception = Reception(
+            settings.listen, station.certificates, station.secure_port, self._connections, self._intake, self._ledger
+        )
+        self._connections.epoll.register(reception.fileno(), select.EPOLLIN)
+        return reception
 
     def run(self) -> None:
         """Serve. Returns when a drain is over."""
@@ -167,17 +191,26 @@ class Worker:
 
     def _turn_away(self, conn: Connection, now_ns: int) -> None:
         """Answer a connection for which there is no descriptor to spare."""
+        if conn.refuse_curtly():
+            self._connections.drop(conn)
+            return
         self._delivery.turn_away(conn, self._shelf.error(503, now_ns), now_ns)
 
     def _go_on(self, conn: Connection, flags: int, now_ns: int) -> None:
         """Go on with a connection that is in the middle of something."""
-        if flags & select.EPOLLOUT:
+        if conn.state == GREETING:
+            self._greet(conn)
+        elif flags & select.EPOLLOUT:
             self._intake.writable(conn, now_ns)
         elif conn.state in (WAIT, WRITE):
             # Nothing was asked for but to be told that the client is gone.
             self._delivery.abandon(conn)
         else:
             self._intake.readable(conn, now_ns)
+
+    def _greet(self, conn: Connection) -> None:
+        assert self._reception is not None, "only a reception has greetings"
+        self._reception.go_on(conn)
 
     def _call(self, fd: int, now_ns: int) -> None:
         """Hear the pool, a signal, or the master's end."""
@@ -189,6 +222,8 @@ class Worker:
         elif fd == self._signals.fileno():
             self._signals.recv(64)
             self._drain(now_ns, self._grace_ns)
+        elif self._reception is not None and fd == self._reception.fileno():
+            self._reception.turn(now_ns)
         elif fd == self._station.master:
             # Whoever waits for its word has to hear that there is none.
             self._intake.told(now_ns)
@@ -199,7 +234,12 @@ class Worker:
     def _tick(self, now_ns: int) -> None:
         """What is done a few times a second: deadlines, the root, gauges."""
         for conn in self._connections.overdue(now_ns):
-            self._intake.overdue(conn, now_ns)
+            if conn.state == GREETING and self._reception is not None:
+                self._reception.overdue(conn)
+            else:
+                self._intake.overdue(conn, now_ns)
+        if self._reception is not None:
+            self._reception.refresh(now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
         self._listen(not self._drain_until_ns)
         self._site.check_root(now_ns, nowait=False)
@@ -227,6 +267,10 @@ class Worker:
             self._hot.turn(idle, now_ns)
         for conn in idle:
             if conn.state == IDLE:
+                self._connections.drop(conn)
+        for conn in [conn for conn in self._connections.table.values() if conn.state == ASIDE]:
+            self._intake.readable(conn, now_ns)
+            if conn.state == ASIDE:
                 self._connections.drop(conn)
 
     def _drained(self) -> bool:

@@ -11,21 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.transports import GET_AND_CLOSE, every_transport
-from tests.support.launch import Launched, Launcher, wait_until_gone
+from tests.support.launch import Launcher, wait_until_gone
 from tests.support.server import Answer, Server, read_all, wait_for
 from wsrv.cli.exits import CANNOT_START, USAGE
-
-
-def arguments(launch: Launcher, site: Path, *options: str, log: str = "-") -> list[str]:
-    """The command of a server that listens where `options` say."""
-    made = launch.arguments(site, *options)
-    port = made.index("--port")
-    made[made.index("--log-file") + 1] = log
-    return made[:port] + made[port + 2 :]
-
-
-def start(launch: Launcher, site: Path, *options: str) -> Launched:
-    return launch(site, command=arguments(launch, site, *options, log=str(site.parent / "access.log")))
 
 
 def urls(server: Server) -> list[str]:
@@ -49,7 +37,7 @@ def ask(family: int, address: tuple[str, int] | str) -> Answer:
 def test_every_listener_is_answered_by_whichever_worker(launch: Launcher, site: Path, ipc: str) -> None:
     path = site.parent / "site.sock"
     places = ["--listen", "127.0.0.1:0", "--listen", "[::1]:0", "--listen", f"unix:{path}", "--listen", "0"]
-    server = start(launch, site, "--ipc", ipc, "--workers", "2", *places)
+    server = launch(site, "--ipc", ipc, "--workers", "2", *places)
     said = urls(server)
     four, six, unix, short = said
     assert unix == f"unix:{path}"
@@ -61,7 +49,7 @@ def test_every_listener_is_answered_by_whichever_worker(launch: Launcher, site: 
         assert ask(socket.AF_UNIX, str(path)).status == 200
         assert ask(socket.AF_INET, ("127.0.0.1", port_of(short))).status == 200
     assert server.stats()["listeners"] == said
-    lines = wait_for(lambda: logged(site, 32), "the log lines")
+    lines = server.log_lines(32)
     peers = [line.split(" ")[0] for line in lines]
     assert sorted(peers) == ["-"] * 8 + ["127.0.0.1"] * 16 + ["::1"] * 8
     family = server.family()
@@ -71,15 +59,10 @@ def test_every_listener_is_answered_by_whichever_worker(launch: Launcher, site: 
     assert not path.exists()
 
 
-def logged(site: Path, number: int) -> list[str]:
-    lines = (site.parent / "access.log").read_text().splitlines()
-    return lines if len(lines) == number else []
-
-
 @every_transport
 def test_a_killed_worker_takes_no_listener_with_it(launch: Launcher, site: Path, ipc: str) -> None:
     path = site.parent / "site.sock"
-    server = start(launch, site, "--ipc", ipc, "--workers", "2", "--listen", "0", "--listen", f"unix:{path}")
+    server = launch(site, "--ipc", ipc, "--workers", "2", "--listen", "0", "--listen", f"unix:{path}")
     for _ in range(3):
         for worker in server.workers():
             worker.kill()
@@ -92,7 +75,7 @@ def test_a_killed_worker_takes_no_listener_with_it(launch: Launcher, site: Path,
 def test_both_wildcards_share_a_port(launch: Launcher, site: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = start(launch, site, "--listen", f"0.0.0.0:{port}", "--listen", f"[::]:{port}")
+    server = launch(site, "--listen", f"0.0.0.0:{port}", "--listen", f"[::]:{port}")
     assert urls(server) == [f"http://0.0.0.0:{port}", f"http://[::]:{port}"]
     assert ask(socket.AF_INET, ("127.0.0.1", port)).status == 200
     assert ask(socket.AF_INET6, ("::1", port)).status == 200
@@ -100,7 +83,7 @@ def test_both_wildcards_share_a_port(launch: Launcher, site: Path) -> None:
 
 def test_curl_asks_over_a_unix_socket(launch: Launcher, site: Path) -> None:
     path = site.parent / "site.sock"
-    start(launch, site, "--listen", "0", "--listen", f"unix:{path}")
+    launch(site, "--listen", "0", "--listen", f"unix:{path}")
     run = subprocess.run(
         ["curl", "-sS", "--unix-socket", str(path), "http://any/"], capture_output=True, timeout=20, check=True
     )
@@ -109,7 +92,7 @@ def test_curl_asks_over_a_unix_socket(launch: Launcher, site: Path) -> None:
 
 def test_a_server_without_a_port_is_called_by_its_path(launch: Launcher, site: Path) -> None:
     path = site.parent / "docs.sock"
-    popen = launch.process(arguments(launch, site, "--listen", f"unix:{path}"))
+    popen = launch.process(launch.arguments(site, "--listen", f"unix:{path}"))
     wait_for(path.exists, "the socket")
     wait_for(lambda: (launch.runtime / "docs").exists(), "the runtime folder")
     assert ask(socket.AF_UNIX, str(path)).status == 200
@@ -119,20 +102,20 @@ def test_a_server_without_a_port_is_called_by_its_path(launch: Launcher, site: P
 
 def test_the_socket_of_a_dead_server_is_taken_over(launch: Launcher, site: Path) -> None:
     path = site.parent / "site.sock"
-    first = start(launch, site, "--listen", "0", "--listen", f"unix:{path}")
+    first = launch(site, "--listen", "0", "--listen", f"unix:{path}")
     family = first.family()
     first.process.kill()
     first.status()
     wait_until_gone(family, 15)
     assert stat.S_ISSOCK(path.lstat().st_mode)
-    start(launch, site, "--listen", "0", "--listen", f"unix:{path}")
+    launch(site, "--listen", "0", "--listen", f"unix:{path}")
     assert ask(socket.AF_UNIX, str(path)).status == 200
 
 
 def test_a_socket_in_use_is_refused_and_its_owner_named(launch: Launcher, site: Path) -> None:
     path = site.parent / "site.sock"
-    first = start(launch, site, "--listen", "0", "--listen", f"unix:{path}")
-    status, said = failing(launch, site, "--listen", f"unix:{path}", "--name", "second")
+    first = launch(site, "--listen", "0", "--listen", f"unix:{path}")
+    status, said = launch.failing(site, "--listen", f"unix:{path}", "--name", "second")
     assert status == CANNOT_START
     assert re.search(
         rf"wsrv: cannot listen on unix:{path}: in use by .*\(pid {first.pid}\); choose another path\n", said
@@ -143,7 +126,7 @@ def test_a_socket_in_use_is_refused_and_its_owner_named(launch: Launcher, site: 
 def test_what_is_no_socket_stays_what_it_was(launch: Launcher, site: Path) -> None:
     path = site.parent / "precious"
     path.write_text("text")
-    status, said = failing(launch, site, "--listen", f"unix:{path}")
+    status, said = launch.failing(site, "--listen", f"unix:{path}")
     assert status == CANNOT_START
     assert f"wsrv: cannot listen on unix:{path}: it is there already, and is no socket; choose another path\n" in said
     assert path.read_text() == "text"
@@ -152,7 +135,7 @@ def test_what_is_no_socket_stays_what_it_was(launch: Launcher, site: Path) -> No
 def test_the_successor_of_a_name_keeps_it(launch: Launcher, site: Path) -> None:
     """Whoever put another socket in the place keeps it when the first server ends."""
     path = site.parent / "site.sock"
-    server = start(launch, site, "--listen", "0", "--listen", f"unix:{path}")
+    server = launch(site, "--listen", "0", "--listen", f"unix:{path}")
     path.unlink()
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
@@ -168,8 +151,7 @@ def test_the_mode_of_a_socket_is_the_setting_and_not_the_umask(
     said = os.umask(0o077)
     try:
         env = {**os.environ, **({"WSRV_SOCKET_MODE": mode} if mode else {})}
-        command = arguments(launch, site, "--listen", "0", "--listen", f"unix:{path}")
-        launch(site, command=command, env=env)
+        launch(site, "--listen", "0", "--listen", f"unix:{path}", env=env)
     finally:
         os.umask(said)
     assert stat.S_IMODE(path.lstat().st_mode) == wanted
@@ -179,20 +161,13 @@ def test_one_listener_that_cannot_be_had_leaves_nothing_of_the_others(launch: La
     path = site.parent / "site.sock"
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, said = failing(launch, site, "--listen", f"unix:{path}", "--listen", str(port))
+        status, said = launch.failing(site, "--listen", f"unix:{path}", "--listen", str(port))
     assert status == CANNOT_START
     assert f"127.0.0.1:{port}: in use by" in said
     assert not path.exists()
 
 
 def test_a_port_and_a_list_in_one_layer_are_refused(launch: Launcher, site: Path) -> None:
-    status, said = failing(launch, site, "--port", "0", "--listen", "1")
+    status, said = launch.failing(site, "--port", "0", "--listen", "1")
     assert status == USAGE
     assert "--port and --listen exclude each other" in said
-
-
-def failing(launch: Launcher, site: Path, *options: str) -> tuple[int, str]:
-    """The exit status and the words of a server that does not start."""
-    popen = launch.process(arguments(launch, site, *options))
-    _, said = popen.communicate(timeout=20)
-    return popen.returncode, said.decode()

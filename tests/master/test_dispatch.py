@@ -41,7 +41,7 @@ class Gate:
         self.dispatcher = Dispatcher([idle, self.listener], slots, self._refuse)
         self._undo = undo
 
-    def _refuse(self, fd: int, reason: str) -> None:
+    def _refuse(self, fd: int, reason: str, listener: int) -> None:
         self.refused.append(reason)
         os.close(fd)
 

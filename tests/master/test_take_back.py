@@ -31,7 +31,7 @@ class Master:
         self.dispatcher = Dispatcher([self.listener], slots, self._refuse)
         self._undo = undo
 
-    def _refuse(self, fd: int, reason: str) -> None:
+    def _refuse(self, fd: int, reason: str, listener: int) -> None:
         self.refused.append(reason)
         os.close(fd)
 

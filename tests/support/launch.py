@@ -18,7 +18,7 @@ import pytest
 
 from tests.support.server import START_SECONDS, STOP_SECONDS, WSRV, Server, wait_for
 
-_LISTENING = re.compile(r"listening on http://\S+:(\d+)\n")
+_LISTENING = re.compile(r"listening on https?://\S+:(\d+)\n")
 _OWN_VARIABLES = ("WSRV_", "NO_COLOR", "FORCE_COLOR", "RUNTIME_DIRECTORY")
 
 
@@ -137,8 +137,9 @@ class Launcher:
         return popen
 
     def arguments(self, root: Path, *options: str, log: Path | None = None) -> list[str]:
-        """The command of a server on a free port."""
-        places = ("--port", "0", "--runtime-dir", str(self.runtime), "--log-file", str(log or "-"))
+        """The command of a server where `options` say, or on a free port."""
+        place = () if "--listen" in options else ("--port", "0")
+        places = (*place, "--runtime-dir", str(self.runtime), "--log-file", str(log or "-"))
         return [*WSRV, "serve", str(root), *places, *options]
 
     def __call__(

@@ -17,7 +17,7 @@ import psutil
 from xprocess import ProcessStarter, XProcess
 
 WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
-_LISTENING = re.compile(r"listening on (http://\S+:(\d+))")
+_LISTENING = re.compile(r"listening on (https?://\S+:(\d+))")
 START_SECONDS = 20
 STOP_SECONDS = 15
 
@@ -124,15 +124,15 @@ def read_answer(sock: socket.socket) -> Answer:
 
 
 def start(xprocess: XProcess, name: str, root: Path, tmp_path: Path, options: Sequence[str] = ()) -> Server:
-    """Start `wsrv serve root` on a free port and wait until it listens."""
+    """Start `wsrv serve root` where `options` say, or on a free port, and wait until it listens."""
+    place = () if "--listen" in options else ("--port", "0")
     runtime = tmp_path / "run"
     log = tmp_path / f"{name}.log"
     command = [
         *WSRV,
         "serve",
         str(root),
-        "--port",
-        "0",
+        *place,
         "--runtime-dir",
         str(runtime),
         "--log-file",
@@ -141,7 +141,7 @@ def start(xprocess: XProcess, name: str, root: Path, tmp_path: Path, options: Se
     ]
 
     class Starter(ProcessStarter):  # type: ignore[misc]  # xprocess ships no types
-        pattern = "listening on http://"
+        pattern = "listening on https?://"
         timeout = START_SECONDS
         args = command
         terminate_on_interrupt = True
