@@ -14,7 +14,7 @@ import click
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.linux import require_linux
 from wsrv.cli.voice import TerminalVoice
-from wsrv.plugins.entrypoints import DISABLE_VARIABLE
+from wsrv.plugins.entrypoints import DISABLE_VARIABLE, Origin
 
 if TYPE_CHECKING:
     from wsrv.cli.foreign import Foreign
@@ -44,7 +44,9 @@ class Row:
     @property
     def origin(self) -> str:
         """Distribution and version, or that it is built in."""
-        return _BUILTIN if self.distribution is None else f"{self.distribution} {self.version}".rstrip()
+        if self.distribution is None:
+            return _BUILTIN
+        return Origin(self.plugin, self.distribution, self.version or "").release
 
     def document(self) -> dict[str, Any]:
         """For --json."""

@@ -15,6 +15,9 @@ GROUP = "wsrv"
 # A plugin named here is not loaded. The callers of wsrv.plugins read it; the messages name it.
 DISABLE_VARIABLE = "WSRV_DISABLE_PLUGINS"
 
+# What stands for the name of a distribution whose metadata cannot be read.
+_NAMELESS = "a distribution without a name"
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -47,9 +50,10 @@ def found() -> Iterator[tuple[Origin, metadata.EntryPoint | Unreadable]]:
         if not _names_our_group(candidate):
             continue
         distribution, name, version = _imported_instead_of(candidate)
-        if normalized(name) in seen or not _names_our_group(distribution):
+        if name in seen:
             continue
-        seen.add(normalized(name))
+        if name != _NAMELESS:
+            seen.add(name)
         try:
             entries = [*distribution.entry_points.select(group=GROUP)]
         except Exception as error:  # a line that is no entry raises whatever came of reading it
@@ -82,4 +86,4 @@ def _imported_instead_of(candidate: metadata.Distribution) -> tuple[metadata.Dis
         first = metadata.distribution(candidate.name)
         return first, first.name, first.version
     except Exception:  # metadata that cannot be read raises whatever came of it
-        return candidate, "a distribution without a name", ""
+        return candidate, _NAMELESS, ""

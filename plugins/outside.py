@@ -165,7 +165,7 @@ def _check_version(plugin: Any, origin: Origin) -> None:
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: Any) -> None:
     """Raises PluginError when it implements no hook, or one that there is not: often a misspelling."""
-    callers = manager.get_hookcallers(plugin) or []
+    callers = manager.get_hookcallers(plugin)
     if not callers:
         raise PluginError("it offers nothing: it has no function with @hookimpl")
     for caller in callers:

@@ -90,9 +90,8 @@ class Registry:
         self.primitives: dict[str, type[Primitive]] = {}
         self.policies: dict[str, type[Policy]] = {}
         self._origins: dict[tuple[Kind, str], str] = {}
-        for name, plugin in manager.list_name_plugin():
-            if plugin is not None:  # blocked
-                self._take_in(name)
+        for name, _ in manager.list_name_plugin():
+            self._take_in(name)
 
     def _take_in(self, plugin: str) -> None:
         """Register what one plugin offers: all of it, or nothing."""

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.program import wsrv
 from tests.plugins.strangers import COMMAND, GOOD, PRIMITIVES, install
+from wsrv.plugins.hookspecs import API_VERSION
 
 BROKEN = "raise ImportError('no luck')"
 LEFT_OUT = (
@@ -152,13 +153,17 @@ def test_the_list_names_what_there_is_and_why_the_rest_is_not(tmp_path: Path) ->
     lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
     assert lines[0] == "name kind origin available offers"
     assert "socketpair transport builtin yes master dispatches" in lines
+    assert "inherit transport builtin yes workers accept" in lines
+    assert "posix sync primitive builtin yes lock, semaphore" in lines
     assert "good cache policy tester-good 1.0 yes" in lines
     at = lines.index("tester_bad plugin tester-bad 1.0 no")
     assert lines[at + 1].startswith("ImportError: no luck; disable it with")
     at = lines.index("tester_off plugin tester-off 1.0 no")
     assert lines[at + 1].startswith("disabled by WSRV_DISABLE_PLUGINS")
     assert "builtin.flock plugin builtin no" in lines
-    rows = json.loads(run(tmp_path, "plugins", "--json", **variables).stdout)["plugins"]
+    document = json.loads(run(tmp_path, "plugins", "--json", **variables).stdout)
+    assert (document["schema"], document["api_version"]) == (1, API_VERSION)
+    rows = document["plugins"]
     (bad,) = [row for row in rows if row["name"] == "tester_bad"]
     assert bad["available"] is False
     assert bad["reason"].startswith("ImportError: no luck; ")
@@ -192,3 +197,12 @@ def test_a_primitive_that_does_not_fit_is_refused_and_those_that_do_are_named(
         5,
         f"wsrv: {lack}; use --sync posix, robust, eventfd or warm",
     )
+
+
+def test_a_plugin_of_which_one_class_is_unfit_is_listed_once_with_all_that_it_offers(tmp_path: Path) -> None:
+    code = GOOD.replace("[Good]", "[Good, type('Bad', (), {'NAME': 'bad'})]") + COMMAND
+    install(tmp_path, "tester-half", code)
+    said = run(tmp_path, "plugins")
+    assert said.returncode == 0
+    lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
+    assert [line for line in lines if "tester-half" in line] == ["tester_half plugin tester-half 1.0 no bad, good"]

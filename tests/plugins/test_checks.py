@@ -1,5 +1,6 @@
 """What a class lacks is named when it is registered, all of it."""
 
+import inspect
 from typing import Any, ClassVar
 
 import pytest
@@ -67,12 +68,16 @@ def test_all_that_is_missing_is_named_at_once() -> None:
     ("kind", "original", "attributes", "fault"),
     [
         ("policy", Lru, {"NAME": "Two Words"}, "NAME is 'Two Words', not a word of a-z, 0-9, '-', '_' and '.'"),
+        ("policy", Lru, {"NAME": "-x"}, "NAME is '-x', not a word of a-z, 0-9, '-', '_' and '.'"),
+        ("policy", Lru, {"NAME": "two words"}, "NAME is 'two words', not a word of a-z, 0-9, '-', '_' and '.'"),
         ("policy", Lru, {"NAME": 7}, "NAME is 7, not a word of a-z, 0-9, '-', '_' and '.'"),
         ("policy", Lru, {"admit": lambda self, key: []}, "admit is no method admit(key, weight)"),
         ("policy", Lru, {"admit": None}, "admit is no method admit(key, weight)"),
         ("policy", Lru, {"available": lambda cls, settings: None}, "available is no classmethod available(settings)"),
         ("policy", Lru, {"__init__": lambda self: None}, "it is not made with (capacity_bytes)"),
         ("transport", Socketpair, {"DISPATCHES": "yes"}, "DISPATCHES is 'yes', not a bool"),
+        ("transport", Socketpair, {"DISPATCHES": 1}, "DISPATCHES is 1, not a bool"),
+        ("primitive", Posix, {"OFFERS": frozenset({"survives-owner"})}, "OFFERS is frozenset({'survives-owner'}), not"),
         ("primitive", Posix, {"OFFERS": frozenset()}, "OFFERS is frozenset(), not a set that has"),
         ("primitive", Posix, {"OFFERS": "lock"}, "OFFERS is 'lock', not a set that has"),
         ("primitive", Posix, {"OFFERS": None}, "no OFFERS"),
@@ -102,7 +107,18 @@ def test_methods_may_be_inherited_static_or_take_more_than_they_must() -> None:
         def available(settings: object) -> None:
             return None
 
+        @staticmethod
+        def hit(key: bytes) -> None: ...
+
     assert faults("policy", Grown) == []
+
+
+def test_what_a_class_may_be_though_it_looks_odd() -> None:
+    assert faults("policy", changed(Lru, NAME="x")) == []
+    assert faults("primitive", changed(Posix, OFFERS={"lock", "more"})) == []
+    with pytest.raises(ValueError, match="no signature"):
+        inspect.signature(max)
+    assert faults("policy", changed(Lru, hit=max)) == [], "what does not say what it takes is believed"
 
 
 @pytest.mark.parametrize("part", [Lru(1), "lru", None])

@@ -26,6 +26,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
+def entry_points(folder: Path, module: str, text: str) -> None:
+    """Give an installed distribution another list of entry points."""
+    (folder / f"{module}-1.0.dist-info" / "entry_points.txt").write_text(text)
+
+
 def only_left_out(registry: Registry) -> LeftOut:
     """The one plugin that was left out, while the built-ins are there."""
     (missing,) = registry.outsiders.left_out
@@ -50,7 +55,9 @@ def test_a_plugin_that_fits_is_there_with_its_distribution(folder: Path) -> None
         ("import nowhere_to_be_found", "{module}", "ModuleNotFoundError: No module named 'nowhere_to_be_found'"),
         ("raise ValueError('two\\nlines \\x1b[31m')", "{module}", "ValueError: two lines ?[31m"),
         ("raise ValueError('x' * 1000)", "{module}", f"ValueError: {'x' * 199}…"),
+        ("raise ValueError('x' * 200)", "{module}", f"ValueError: {'x' * 200}"),
         ("raise RuntimeError", "{module}", "RuntimeError"),
+        ("class Mute(Exception):\n  def __str__(self): return 1 / 0\nraise Mute", "{module}", "Mute"),
         ("import sys; sys.exit(3)", "{module}", "SystemExit: 3"),
         ("def f(:", "{module}", "SyntaxError: invalid syntax (tester_bad.py, line 1)"),
         ("", "{module}:plugin", "AttributeError: module 'tester_bad' has no attribute 'plugin'"),
@@ -65,12 +72,23 @@ def test_a_plugin_that_fits_is_there_with_its_distribution(folder: Path) -> None
             "{module}",
             "there is no hook wsrv_register_policy; did you mean wsrv_register_policies?",
         ),
+        (
+            HOOK + "def policies(): return []",
+            "{module}",
+            "there is no hook policies; there are: wsrv_register_transports, wsrv_register_primitives, "
+            "wsrv_register_policies, wsrv_register_commands",
+        ),
         (HOOK + "def wsrv_register_policies(): return 1 / 0", "{module}", "ZeroDivisionError: division by zero"),
         (HOOK + "def wsrv_register_policies(): raise SystemExit", "{module}", "SystemExit"),
         (
             HOOK + "def wsrv_register_policies(): pass",
             "{module}",
             "wsrv_register_policies() returned None, not a list of classes",
+        ),
+        (
+            HOOK + "def wsrv_register_policies(): return 'good'",
+            "{module}",
+            "wsrv_register_policies() returned 'good', not a list of classes",
         ),
         (
             HOOK + "def wsrv_register_policies(): return [7]",
@@ -103,10 +121,12 @@ def test_another_version_of_the_hooks_is_refused_with_the_remedy(folder: Path, d
     assert missing.remedy == f"install a newer {newer}, or disable it with WSRV_DISABLE_PLUGINS=tester_old"
 
 
-@pytest.mark.parametrize("declared", ["'1'", "True", "1.0"])
+@pytest.mark.parametrize("declared", ["'1'", "True", "1.0", "''"])
 def test_a_version_that_is_no_number_is_refused(folder: Path, declared: str) -> None:
     install(folder, "tester-old", GOOD.replace("WSRV_API = 1", f"WSRV_API = {declared}"))
-    assert only_left_out(load()).why.startswith(f"it sets WSRV_API to {declared} to say ")
+    missing = only_left_out(load())
+    assert missing.why.startswith(f"it sets WSRV_API to {declared} to say ")
+    assert missing.remedy == "install a newer tester-old, or disable it with WSRV_DISABLE_PLUGINS=tester_old"
 
 
 def test_of_a_plugin_with_one_unfit_class_nothing_is_taken_in(folder: Path) -> None:
@@ -114,9 +134,32 @@ def test_of_a_plugin_with_one_unfit_class_nothing_is_taken_in(folder: Path) -> N
     registry = load()
     missing = only_left_out(registry)
     assert "good" not in registry.policies
+    assert registry.outsiders.origins == {}
     assert missing.offers == {("policy", "good"), ("policy", "bad")}
     assert missing.why.startswith("cache policy tester_half.Bad: no docstring; ")
     assert "no classmethod available(settings)" in missing.why
+
+
+def test_of_a_plugin_with_one_misspelt_hook_nothing_is_taken_in(folder: Path) -> None:
+    install(folder, "tester-half", GOOD + "@hookimpl\ndef wsrv_register_policy(): return []\n")
+    registry = load()
+    assert only_left_out(registry).why.startswith("there is no hook wsrv_register_policy; ")
+    assert "good" not in registry.policies
+
+
+def test_a_tuple_of_classes_is_taken_in_too(folder: Path) -> None:
+    install(folder, "tester-good", GOOD.replace("[Good]", "(Good,)"))
+    assert "good" in load().policies
+
+
+def test_of_two_entry_points_that_lead_to_one_module_the_second_is_left_out(folder: Path) -> None:
+    install(folder, "tester-a", GOOD)
+    entry_points(folder, "tester_a", "[wsrv]\nfirst = tester_a\nsecond = tester_a\n")
+    registry = load()
+    missing = only_left_out(registry)
+    assert missing.origin.plugin == "second"
+    assert missing.why.startswith("ValueError: Plugin already registered")
+    assert registry.origin("policy", "good") == "first"
 
 
 def test_choosing_what_a_broken_plugin_offers_says_so(folder: Path) -> None:
@@ -128,19 +171,27 @@ def test_choosing_what_a_broken_plugin_offers_says_so(folder: Path) -> None:
     with pytest.raises(UnknownPart, match=r"; 'tester_lost' \(tester-lost 1.0\) may offer it and was left out"):
         registry.choose("policy", "other")
     assert registry.choose("policy", "lru")
+    install(folder, "tester-gone", "raise ImportError")
+    with pytest.raises(UnknownPart) as unknown:
+        load().choose("transport", "good")
+    assert str(unknown.value).endswith(" may offer it and were left out: see wsrv plugins")
+    assert "tester_half" not in str(unknown.value), "it offers a policy of this name"
 
 
 def test_a_disabled_plugin_is_not_imported_whether_named_by_itself_or_by_its_distribution(folder: Path) -> None:
     install(folder, "tester-off", "raise AssertionError('imported')")
-    for name in ("tester_off", "tester-off", "Tester.Off"):
+    entry_points(folder, "tester_off", "[wsrv]\nits_own-name = tester_off\n")
+    for name in ("its_own-name", "Its.Own_-Name", "tester-off", "Tester_.Off"):
         registry = load([name])
         assert only_left_out(registry).is_disabled
         assert registry.warnings() == []
 
 
 def test_a_name_that_disables_nothing_is_told() -> None:
-    (warning,) = load(["bulitin.lru"]).warnings()
-    assert warning.startswith("WSRV_DISABLE_PLUGINS: no plugin is called 'bulitin.lru'")
+    names = [f"bulitin.{number}" for number in range(9)]
+    assert load([*reversed(names), "builtin.lru"]).warnings() == [
+        f"WSRV_DISABLE_PLUGINS: no plugin is called '{name}'; see wsrv plugins" for name in names
+    ]
 
 
 def test_a_part_that_is_offered_already_names_both_and_the_remedy(folder: Path) -> None:
@@ -158,7 +209,7 @@ def test_a_part_that_is_offered_already_names_both_and_the_remedy(folder: Path) 
 def test_two_plugins_of_one_name_name_both_distributions_and_the_remedy(folder: Path) -> None:
     install(folder, "tester-a", GOOD)
     install(folder, "tester-b", GOOD)
-    (folder / "tester_b-1.0.dist-info" / "entry_points.txt").write_text("[wsrv]\ntester_a = tester_b\n")
+    entry_points(folder, "tester_b", "[wsrv]\ntester_a = tester_b\n")
     (missing,) = load().outsiders.left_out
     other, this = sorted(("tester-a", "tester-b"), key=lambda name: name == missing.origin.distribution)
     assert missing.why == f"a plugin of {other} 1.0 is called 'tester_a' too"
@@ -168,31 +219,46 @@ def test_two_plugins_of_one_name_name_both_distributions_and_the_remedy(folder: 
 
 def test_a_plugin_that_calls_itself_like_a_built_in_is_left_out(folder: Path) -> None:
     install(folder, "tester-a", GOOD)
-    (folder / "tester_a-1.0.dist-info" / "entry_points.txt").write_text("[wsrv]\nbuiltin.lru = tester_a\n")
+    entry_points(folder, "tester_a", "[wsrv]\nbuiltin.lru = tester_a\n")
     assert only_left_out(load()).why == "a plugin of wsrv itself is called 'builtin.lru' too"
 
 
 def test_a_list_of_entry_points_that_cannot_be_read_is_named(folder: Path) -> None:
     install(folder, "tester-torn", GOOD)
-    (folder / "tester_torn-1.0.dist-info" / "entry_points.txt").write_text("[wsrv]\nno entry\n")
+    entry_points(folder, "tester_torn", "[wsrv]\nno entry\n")
     missing = only_left_out(load())
-    assert missing.origin.distribution == "tester-torn"
+    assert (missing.origin.plugin, missing.origin.release) == ("tester-torn", "tester-torn 1.0")
     assert missing.why.startswith("its entry_points.txt cannot be read (")
+    assert load(["tester-torn"]).warnings() == []
+
+
+def test_entry_points_of_other_groups_are_others(folder: Path) -> None:
+    install(folder, "tester-good", GOOD)
+    entry_points(folder, "tester_good", "[console_scripts]\nx = nowhere:x\n[wsrv]\ngood = tester_good\n")
+    assert [(origin.plugin, origin.distribution) for origin, _ in entrypoints.found()] == [("good", "tester-good")]
 
 
 def test_what_other_distributions_have_broken_is_passed_over(folder: Path) -> None:
     install(folder, "tester-torn", None)
-    (folder / "tester_torn-1.0.dist-info" / "entry_points.txt").write_text("[other]\nno entry\n")
+    entry_points(folder, "tester_torn", "[other]\nwsrv no entry\n")
     install(folder, "tester-bytes", None)
     (folder / "tester_bytes-1.0.dist-info" / "entry_points.txt").write_bytes(b"[other]\n\xff\n")
+    install(folder, "tester-loop", None)
+    loop = folder / "tester_loop-1.0.dist-info" / "entry_points.txt"
+    loop.unlink()
+    loop.symlink_to(loop)
     assert list(entrypoints.found()) == []
     assert load().warnings() == []
 
 
-def test_a_distribution_without_metadata_is_still_named(folder: Path) -> None:
-    install(folder, "tester-bare", "raise ImportError")
-    (folder / "tester_bare-1.0.dist-info" / "METADATA").unlink()
-    assert only_left_out(load()).origin.plugin == "tester_bare"
+def test_distributions_without_metadata_are_still_named(folder: Path) -> None:
+    for name in ("bare", "naked"):
+        install(folder, f"tester-{name}", "raise ImportError")
+        (folder / f"tester_{name}-1.0.dist-info" / "METADATA").unlink()
+    assert {str(missing.origin) for missing in load().outsiders.left_out} == {
+        "'tester_bare' (a distribution without a name)",
+        "'tester_naked' (a distribution without a name)",
+    }
 
 
 def test_of_two_versions_on_the_path_the_first_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import pytest
 
+from tests.cli.program import python
 from wsrv.engine.cache.policy import Policy
 from wsrv.plugins.hookspecs import hookimpl
 from wsrv.plugins.outside import Duplicate, PluginError
@@ -57,6 +58,8 @@ def test_an_unknown_name_lists_those_there_are_and_the_nearest() -> None:
     )
     assert str(unknown.value) == said
     assert unknown.value.nearest == "socketpair"
+    with pytest.raises(UnknownPart, match="did you mean 'lru'"):
+        load().choose("policy", "LRU")
 
 
 def test_a_name_like_no_other_gets_no_suggestion() -> None:
@@ -118,3 +121,15 @@ def test_what_a_built_in_raises_is_raised(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(Lru, "available", fail)
     with pytest.raises(KeyError):
         load().obstacle("policy", "lru", None)
+
+
+def test_a_disabled_built_in_is_not_even_imported() -> None:
+    code = "import sys; from wsrv.plugins.registry import load; load(['builtin.flock']); print(*sys.modules)"
+    there = python(code).stdout.split()
+    assert "wsrv.plugins.primitives.eventfd" in there
+    assert "wsrv.plugins.primitives.flock" not in there
+
+
+def test_without_docstrings_the_built_ins_are_there_all_the_same() -> None:
+    code = "from wsrv.plugins.registry import load; print(load.__doc__, *load().primitives)"
+    assert python(code, {"PYTHONOPTIMIZE": "2"}).stdout == "None posix robust eventfd flock\n"
