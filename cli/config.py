@@ -141,10 +141,11 @@ def _faults_here(values: dict[str, Value]) -> list[str]:
 def _part_names() -> dict[str, list[str]]:
     """The names of the parts by kind; nothing where they cannot be had, for the settings can still be written."""
     if sys.platform.startswith("linux"):
-        from wsrv.cli.parts import names
+        from wsrv.cli.parts import registry
 
         with contextlib.suppress(Stop):
-            return {kind: names(kind) for kind in ("transport", "primitive", "policy")}
+            there = registry()
+            return {kind: there.names(kind) for kind in ("transport", "primitive", "policy")}
     return {}
 
 

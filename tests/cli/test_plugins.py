@@ -65,12 +65,27 @@ def test_a_hook_that_fails_half_way_leaves_no_command_behind(tmp_path: Path) -> 
     assert "hello" not in said.stdout
 
 
-@pytest.mark.parametrize("args", [["stats", "--name", "nobody"], ["completion", "bash"], ["serve", "--help"]])
+@pytest.mark.parametrize(
+    "args",
+    [["stats", "--name", "nobody"], ["completion", "bash"], ["serve", "--help"], ["config", "show"], ["--version"]],
+)
 def test_a_command_that_needs_no_plugin_imports_none(tmp_path: Path, args: list[str]) -> None:
     install(tmp_path, "tester-bad", "print('imported'); raise ImportError")
     said = run(tmp_path, *args)
     assert "tester" not in said.stderr
     assert "imported" not in said.stdout
+
+
+@pytest.mark.parametrize(
+    "args", [["plugins"], ["--help"], ["config", "init"], ["config", "check"], ["serve", "nowhere"]]
+)
+def test_a_command_that_looks_a_part_or_a_command_up_imports_plugins_once_at_most(
+    tmp_path: Path, args: list[str]
+) -> None:
+    (tmp_path / "wsrv.toml").write_text('[server]\nipc = "socketpair"\n')
+    install(tmp_path, "tester-loud", f"import os; os.write(2, b'imported\\n')\n{GOOD}")
+    said = run(tmp_path, *args, *(["--force"] if args[-1] == "init" else []))
+    assert said.stderr.count("imported") == (args[0] != "serve"), "a folder that is not there ends it before"
 
 
 def test_serve_warns_of_a_broken_plugin_and_misses_what_it_may_offer(tmp_path: Path) -> None:
