@@ -74,6 +74,46 @@ def test_redirect_is_followed(server: Server, tmp_path: Path) -> None:
     assert told == b"sub 200 1"
 
 
+@pytest.mark.parametrize("have", [1, 1_000_000, 2_999_999])
+def test_resume_fetches_what_is_missing(server: Server, tmp_path: Path, have: int) -> None:
+    (tmp_path / "got").write_bytes(LARGE[:have])
+    asked = ("--continue-at", "-", "--write-out", "%{http_code} %{size_download}", "--output", tmp_path / "got")
+    assert curl(*asked, f"{server.url}/large.bin", folder=tmp_path) == b"206 %d" % (len(LARGE) - have)
+    assert (tmp_path / "got").read_bytes() == LARGE
+
+
+def test_resume_of_what_is_whole_is_416_and_harmless(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "got").write_bytes(LARGE)
+    asked = ("--continue-at", "-", "--write-out", "%{http_code}", "--output", tmp_path / "got")
+    assert curl(*asked, f"{server.url}/large.bin", folder=tmp_path) == b"416"
+    assert (tmp_path / "got").read_bytes() == LARGE
+
+
+@pytest.mark.parametrize("asked", ["0-0", "100-199", "-500", "2999990-", "2999990-9999999"])
+def test_a_range_is_those_bytes(server: Server, tmp_path: Path, asked: str) -> None:
+    first, _, last = asked.partition("-")
+    expected = LARGE[int(first) : int(last or len(LARGE)) + 1] if first else LARGE[-int(last) :]
+    assert curl("--range", asked, f"{server.url}/large.bin", folder=tmp_path) == expected
+
+
+def test_several_ranges_come_in_parts(server: Server, tmp_path: Path) -> None:
+    said = curl("--include", "--range", "0-99,1000000-1000099,-100", f"{server.url}/large.bin", folder=tmp_path)
+    head, _, body = said.partition(b"\r\n\r\n")
+    boundary = fields(head + b"\r\n\r\n")["content-type"].removeprefix("multipart/byteranges; boundary=").encode()
+    _, *parts, end = body.split(b"--" + boundary)
+    assert [part.partition(b"\r\n\r\n")[2] for part in parts] == [
+        LARGE[at : at + 100] + b"\r\n" for at in (0, 1_000_000, len(LARGE) - 100)
+    ]
+    assert end == b"--\r\n"
+
+
+def test_unix_socket(servers: Servers, root: Path, tmp_path: Path) -> None:
+    place = tmp_path / "http.sock"
+    servers(root, "--workers", "2", "--listen", "127.0.0.1:0", "--listen", f"unix:{place}")
+    for path, expected in (("/", PAGE), ("/large.bin", LARGE)):
+        assert curl("--unix-socket", place, f"http://localhost{path}", folder=tmp_path) == expected
+
+
 def test_condition_of_a_kept_etag(server: Server, tmp_path: Path) -> None:
     kept = ("--etag-save", tmp_path / "etag", "--etag-compare", tmp_path / "etag")
     (tmp_path / "etag").touch()

@@ -38,6 +38,21 @@ def test_timestamping_fetches_only_what_is_newer(servers: Servers, site: Path, t
     assert wait_for(lambda: (found := statuses())[2:] and found, "three lines of wget") == ["200", "304", "200"]
 
 
+def test_interrupted_download_is_continued(servers: Servers, site: Path, tmp_path: Path) -> None:
+    large = os.urandom(5_000_000)
+    (site / "large.bin").write_bytes(large)
+    server = servers(site, "--workers", "2")
+    got = tmp_path / "large.bin"
+    got.write_bytes(large[:3_000_001])
+    for _ in range(2):
+        # The second time there is nothing left, and it says so: 416.
+        wget("--continue", f"{server.url}/large.bin", folder=tmp_path)
+        assert got.read_bytes() == large
+    logged = [line.split('" ')[1].split()[:2] for line in server.log_lines(2)]
+    assert logged[0] == ["206", "1999999"]
+    assert logged[1][0] == "416"
+
+
 def test_recursion_follows_links_and_redirects(servers: Servers, site: Path, tmp_path: Path) -> None:
     (site / "index.html").write_text(
         '<!doctype html><link rel="stylesheet" href="look/site.css"><a href="deep">deep</a> <img src="a%20b.svg">'
