@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.integration.conftest import Servers
-from tests.support.media import WASM, font, png, webm
+from tests.support.media import font, png, wasm, webm
 from tests.support.program import surroundings
 from tests.support.server import Server, wait_for
 
@@ -89,7 +89,7 @@ def root(site: Path) -> Path:
     }
     for name, text in texts.items():
         (site / name).write_text(text)
-    for name, content in {"boxes.woff2": font("Boxes"), "sum.wasm": WASM, "dot.png": png((1, 2, 3))}.items():
+    for name, content in {"boxes.woff2": font("Boxes"), "sum.wasm": wasm(), "dot.png": png()}.items():
         (site / name).write_bytes(content)
     (site / "film.webm").write_bytes(webm(COLOURS))
     return site

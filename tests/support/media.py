@@ -17,7 +17,7 @@ Colour = tuple[int, int, int]
 
 WIDTH, HEIGHT = 640, 480
 # (module (func (export "add") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add))
-WASM = bytes.fromhex("0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b")
+_WASM = bytes.fromhex("0061736d0100000001070160027f7f017f030201000707010361646400000a09010700200020016a0b")
 
 
 def font(family: str) -> bytes:
@@ -41,11 +41,19 @@ def font(family: str) -> bytes:
     return file.getvalue()
 
 
-def png(colour: Colour) -> bytes:
-    """A picture of one pixel."""
+def png(noise: int = 1) -> bytes:
+    """A picture of that many grey points in width and height."""
     file = io.BytesIO()
-    Image.new("RGB", (1, 1), colour).save(file, "PNG")
+    Image.frombytes("L", (noise, noise), random.Random(0).randbytes(noise * noise)).save(file, "PNG")
     return file.getvalue()
+
+
+def wasm(padding: int = 0) -> bytes:
+    """A module that exports `add`; with up to 16,000 bytes in a section of no meaning."""
+    if not padding:
+        return _WASM
+    content = b"\x01x" + bytes(padding)
+    return _WASM + bytes((0, len(content) & 0x7F | 0x80, len(content) >> 7)) + content
 
 
 def _frame(colour: Colour) -> bytes:
