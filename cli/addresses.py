@@ -120,11 +120,17 @@ def settings_of(values: Mapping[str, "Value"]) -> "tuple[ListenSettings, ...]":
     host, mode = values["server.host"].value, values["server.socket_mode"].value
     listen, cert = values["server.listen"], values["tls.cert"]
     if listen.value == AUTO:
+        if values["tls.redirect"].value:
+            origin = values["tls.redirect"].origin
+            raise Stop(USAGE, f"{origin} needs two listeners, such as --listen 80 --listen https://443")
         return (ListenSettings(host, values["server.port"].value, secure=bool(cert.value)),)
     addresses = [parse(text) for text in listen.value]
     secure = any(address.secure for address in addresses)
     if secure and not cert.value:
         raise Stop(USAGE, f"{listen.origin}: https:// needs a certificate: --tls-cert FILE --tls-key FILE")
+    redirect = values["tls.redirect"]
+    if redirect.value and not (secure and any(not address.secure and not address.path for address in addresses)):
+        raise Stop(USAGE, f"{redirect.origin} needs two listeners, such as --listen 80 --listen https://443")
     if cert.value and not secure:
         raise Stop(USAGE, f"{cert.origin}: {listen.origin} has no https:// address that the certificate is for")
     return tuple(

@@ -24,6 +24,7 @@ from wsrv.engine.settings import (
     HttpSettings,
     LogSettings,
     ProcessSettings,
+    ProxySettings,
     RuntimeSettings,
     Settings,
     SiteSettings,
@@ -109,7 +110,8 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
         site=SiteSettings(root=Path(value("site.root")), pages=_ERROR_PAGES, withheld=tuple(withheld)),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
         listen=addresses.settings_of(values),
-        tls=TlsSettings(certificate_files),
+        tls=TlsSettings(certificate_files, value("tls.redirect")),
+        proxy=ProxySettings(value("proxy.trusted"), value("proxy.protocol"), value("proxy.field")),
         process=ProcessSettings(
             workers=value("server.workers"), threads=value("server.threads"), queue=value("server.queue")
         ),

@@ -13,6 +13,8 @@ import click
 
 from wsrv.cli.addresses import Addresses, Mode
 from wsrv.cli.certificates import Places
+from wsrv.cli.proxies import Peers, ProxyField
+from wsrv.cli.switch import Switch
 from wsrv.cli.units import (
     AUTO,
     OFF,
@@ -21,7 +23,6 @@ from wsrv.cli.units import (
     Hosts,
     Kind,
     LogFormat,
-    Networks,
     Part,
     Place,
     Seconds,
@@ -41,7 +42,7 @@ class Setting:
 
     key: str
     kind: Kind
-    default: str | int
+    default: str | int | bool
     help: str
     option: bool = True
     auto: str = ""
@@ -80,7 +81,12 @@ class Setting:
     @property
     def default_text(self) -> str:
         """The default, for a person."""
-        return self.auto or str(self.default)
+        return self.auto or self.written_default
+
+    @property
+    def written_default(self) -> str:
+        """The default as TOML has it, without quotes."""
+        return str(self.default).lower() if isinstance(self.default, bool) else str(self.default)
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -114,6 +120,10 @@ SETTINGS: tuple[Setting, ...] = (
         "Private key of the certificate, PEM; again for each.",
         auto="in the certificate's file",
     ),
+    Setting("tls.redirect", Switch(), False, "Listeners without TLS send their clients to the one with it."),
+    Setting("proxy.trusted", Peers(), OFF, "Proxies that may say for whom they ask.", option=False),
+    Setting("proxy.protocol", Switch(), False, "Their connections begin with a PROXY header.", option=False),
+    Setting("proxy.field", ProxyField(), "any", "Where they say it; with any, both must agree.", option=False),
     Setting("cache.policy", Part("policy"), "lru", "What leaves the cache when it is full."),
     Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
     Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
@@ -124,7 +134,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False),
     Setting("log.keep", Count(0, 1000), 5, "Rotated logs that remain.", option=False),
     Setting("server.stat_file", Place(off=True), OFF, "Rewritten every 5 s: active, bytes, 200, 404, 5xx, total."),
-    Setting("status.allow", Networks(), "127.0.0.0/8, ::1/128", "Clients that may see /_wsrv/.", option=False),
+    Setting("status.allow", Peers(), "127.0.0.0/8, ::1/128", "Clients that may see /_wsrv/.", option=False),
     Setting("status.hosts", Hosts(), "localhost", "Names by which /_wsrv/ may be asked for.", option=False),
     Setting("server.name", ServerName(auto=True), AUTO, "What `wsrv stats` calls this server.", auto="its port"),
     Setting(
@@ -161,6 +171,10 @@ def options(command: _Command) -> _Command:
         if setting.option:
             text = f"{setting.help}  [default: {setting.default_text}; env: {setting.variable}]"
             metavar = setting.kind.name.upper()
+            if isinstance(setting.kind, Switch):
+                both = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+                command = click.option(both, setting.parameter, default=None, help=text)(command)
+                continue
             option = click.option(
                 setting.flag,
                 setting.parameter,

@@ -67,7 +67,7 @@ class Kind(_ParamType):
         """
         if self.auto and value == AUTO:
             return AUTO
-        if isinstance(value, bool) or not isinstance(value, self.takes):
+        if not isinstance(value, self.takes) or (isinstance(value, bool) and bool not in self.takes):
             raise self._refusal(value)
         try:
             return self._read_from(value, base)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 KIB = 1024
 MIB = 1024 * KIB
+# Among networks: whoever comes over a Unix socket.
+UNIX = "unix:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,19 @@ class TlsSettings:
 
     certificates: tuple[CertificateFiles, ...] = ()
     redirect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """Whose word counts of whom they speak for: networks, or `unix:` for whoever comes over a Unix socket.
+
+    With `protocol` their connections begin with a PROXY header. `field` is the one that is read: forwarded,
+    x-forwarded-for, or any, where both must agree.
+    """
+
+    named: tuple[str, ...] = ()
+    protocol: bool = False
+    field: str = "any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +139,7 @@ class Settings:
     listen: tuple[ListenSettings, ...] = (ListenSettings(),)
     process: ProcessSettings = field(default_factory=ProcessSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
+    proxy: ProxySettings = field(default_factory=ProxySettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)

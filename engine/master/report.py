@@ -103,6 +103,7 @@ def document(
         "connections_total": counts[row.OPENED],
         "connections_refused": {**refused, **{reason: n for reason, n in by_workers.items() if n}},
         "tls": {"handshakes": counts[row.TLS_HANDSHAKES], "failures": counts[row.TLS_FAILURES]},
+        "proxy": {"malformed": counts[row.PROXY_MALFORMED]},
         "responses": by_status,
         "cache": {
             "policy": parts["policy"],

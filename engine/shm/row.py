@@ -40,7 +40,8 @@ LOST = 11
 REFUSED = 12
 TLS_HANDSHAKES = 13
 TLS_FAILURES = 14
-FIRST_STATUS = 15
+PROXY_MALFORMED = 15
+FIRST_STATUS = 16
 # The answers that can be given; anything else would be counted under the class's first number.
 STATUSES = (
     *(200, 204, 206, 301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 411, 412, 413, 414, 415, 416, 417),

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wsrv.engine.settings import CertificateFiles
+from wsrv.engine.tls.session import Session
 from wsrv.engine.tls.x509 import Certificate, X509Error, first_certificate
 
 _SECOND_NS = 1_000_000_000
@@ -85,7 +86,7 @@ def _refuse_password() -> str:
 
 
 class Certificates:
-    """All pairs. `context` is what a session begins with."""
+    """All pairs."""
 
     def __init__(self, files: Sequence[CertificateFiles]) -> None:
         """Raises CertificateError."""
@@ -95,6 +96,10 @@ class Certificates:
         self._broken_since_ns = 0
         self._next_ns = 0
         self._take([_Pair(one) for one in files])
+
+    def session(self) -> Session:
+        """The session of a new client."""
+        return Session(self._context)
 
     def refresh(self, now_ns: int) -> tuple[bool, str | None]:
         """Look whether the files are what they were, and load them if not; whether that was done, or why it cannot be.
@@ -141,9 +146,9 @@ class Certificates:
         for pair in pairs:
             for name in pair.certificate.names:
                 self._by_name.setdefault(name, pair.context)
-        self.context = pairs[0].context
+        self._context = pairs[0].context
         if len(pairs) > 1:
-            self.context.sni_callback = self._choose
+            self._context.sni_callback = self._choose
 
     def _choose(self, session: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         """Show the certificate of `name` (RFC 6066 3); a wildcard stands for one label (RFC 9525 6.3)."""

@@ -12,7 +12,8 @@ import contextlib
 import os
 import ssl
 from collections.abc import Sequence
-from enum import Enum
+
+from wsrv.engine.tls.step import NotTls, Step
 
 # A record is 16 KiB of plain bytes at most (RFC 8446 5.1); this takes one and a bit in.
 _RAW_BYTES = 17 * 1024
@@ -22,29 +23,24 @@ _CHUNK_BYTES = 64 * 1024
 _HANDSHAKE_RECORD = 0x16
 
 
-class Step(Enum):
-    """How far a handshake is."""
-
-    READS = "the client is to say something"
-    WRITES = "the client is to take something"
-    DONE = "the session stands"
-
-
-class NotTls(OSError):
-    """What the client sends is no TLS. `seen` is what came."""
-
-    def __init__(self, seen: bytes) -> None:
-        super().__init__("the client speaks no TLS")
-        self.seen = seen
-
-
 class Session:
     """The TLS of one connection.
 
     `begun` once the client has said something, `ended` once it has said that it sends no more.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "_over", "_owed", "_pending", "_stands", "begun", "ended")
+    __slots__ = (
+        "_early",
+        "_incoming",
+        "_object",
+        "_outgoing",
+        "_over",
+        "_owed",
+        "_pending",
+        "_stands",
+        "begun",
+        "ended",
+    )
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -52,7 +48,12 @@ class Session:
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pending: memoryview | None = None
         self._owed = 0
+        self._early = b""
         self.begun = self._stands = self._over = self.ended = False
+
+    def unread(self, seen: bytes) -> None:
+        """Begin with `seen`, which was read before the handshake began."""
+        self._early = seen
 
     def handshake(self, fd: int) -> Step:
         """Go on with the handshake. Raises OSError when it has failed; the client has been told then, if it listens."""
@@ -61,7 +62,7 @@ class Session:
         if self._stands:
             return Step.DONE
         try:
-            seen = os.read(fd, _RAW_BYTES)
+            seen, self._early = self._early or os.read(fd, _RAW_BYTES), b""
         except BlockingIOError:
             return Step.READS
         if not seen:

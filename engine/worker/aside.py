@@ -1,4 +1,5 @@
-# Connections that are none of the hot path's: over TLS, or on a listener that sends everybody to a secure one.
+# Connections that are none of the hot path's: over TLS, from named proxies, or on a listener that sends everybody to a
+# secure one.
 #
 # To the slow lane they are connections like all others: what differs is behind the methods of Connection.
 """Connections whose requests all go by the slow lane."""
@@ -9,9 +10,11 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from wsrv.engine.http.fields import Fields
+from wsrv.engine.http.forwarded import Client
 from wsrv.engine.http.head import host_of
+from wsrv.engine.http.proxy_header import Address
 from wsrv.engine.ipc.closing import TLS_ALERT
-from wsrv.engine.ipc.record import RecordFields
 from wsrv.engine.static.entity import Entity, of_bytes
 from wsrv.engine.worker.connection import ASIDE, Connection
 from wsrv.engine.worker.inside import PREFIX
@@ -19,26 +22,31 @@ from wsrv.engine.worker.request import Request
 
 if TYPE_CHECKING:
     from wsrv.engine.tls.session import Session
+    from wsrv.engine.worker.proxies import Proxies
 
 _HTTPS_PORT = 443
 _ACME = b"/.well-known/acme-challenge/"
 
 
 class Aside(Connection):
-    """A connection with more to it. `record` is how it came; `tls` its session, None where it is plain.
+    """A connection with more to it. `tls` is its session, None where it is plain.
 
-    `secure_port` is where a client that asks in the clear is sent; 0 to answer it here.
+    `secure_port` is where a client that asks in the clear is sent; 0 to answer it here. `proxies` is set when the other
+    end is a named proxy; `awaits_header` while it has not said in a PROXY header for whom it speaks.
     """
 
-    __slots__ = ("record", "secure_port", "tls")
+    __slots__ = ("_client", "awaits_header", "peer", "proxies", "secure_port", "tls")
 
     REST: ClassVar[int] = ASIDE
 
-    def __init__(self, fd: int, opening: bytes, now_ns: int, record: RecordFields) -> None:
+    def __init__(self, fd: int, opening: bytes, now_ns: int, peer: Address | None) -> None:
         super().__init__(fd, opening, now_ns)
-        self.record = record
         self.tls: Session | None = None
         self.secure_port = 0
+        self.peer = peer
+        self.proxies: Proxies | None = None
+        self.awaits_header = False
+        self._client: Client | None = None
 
     @property
     def ended(self) -> bool:
@@ -71,12 +79,39 @@ class Aside(Connection):
         if self.tls is not None:
             self.tls.end(self.fd)
 
+    def relayed_for(self, source: Address | None, proxies: "Proxies") -> None:
+        """A PROXY header has said who is at the other end."""
+        if self.peer is None:
+            # Over a Unix socket only what the proxy says of the scheme could send anybody elsewhere.
+            self.secure_port = 0
+        self.peer = source
+        self.opening = proxies.opening(source)
+        self.proxies = proxies if proxies.names(source) else None
+
+    def hear(self, fields: Fields) -> None:
+        if self.proxies is not None:
+            self._client = self.proxies.client_of(self.peer, fields)
+            self.opening = self.proxies.opening(self._client.address)
+
+    def is_told(self) -> bool:
+        return self._client is not None and self._client.told
+
+    def client_address(self) -> Address | None:
+        if self._client is None or not self._client.told:
+            return self.peer
+        if self._client.address is None:
+            raise PermissionError("the proxy does not say for whom it asks")
+        return self._client.address
+
     def moved(self, request: Request) -> Entity | None:
         """308 to the same target on the secure listener. What proves to a certificate authority whose host this is, and
         what is only for this machine, is answered where it was asked for."""
         line = request.line
         host = host_of(line, request.fields)
         if not self.secure_port or not host or not line.path.startswith(b"/") or line.path.startswith((_ACME, PREFIX)):
+            return None
+        # Behind a proxy only the proxy knows how the client asked.
+        if self.proxies is not None and (self._client is None or self._client.scheme != b"http"):
             return None
         port = b"" if self.secure_port == _HTTPS_PORT else b":%d" % self.secure_port
         query = b"?" + line.query if line.query else b""

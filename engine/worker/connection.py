@@ -7,7 +7,7 @@
 #   LINGER answered and half closed; what still comes is read past   reads
 #   CLOSED the descriptor is gone
 #   ASIDE  as IDLE, for a connection that is none of the hot path's  reads
-#   GREETING  before its first request: a TLS handshake              reads, or writes
+#   GREETING  before its first request: a PROXY header, a handshake  reads, or writes
 #
 # Rule 1: IDLE is falsy, and the hot path serves connections in that state only. What rests between requests is in the
 #         state REST of its class; while the slow lane answers it, it is IDLE.
@@ -25,7 +25,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import ClassVar
 
 from wsrv.engine.http.body import BodyReader
-from wsrv.engine.http.fields import MAX_HEAD_BYTES
+from wsrv.engine.http.fields import MAX_HEAD_BYTES, Fields
 from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
 from wsrv.engine.shm.row import Ledger
@@ -144,6 +144,13 @@ class Connection:
     def moved(self, request: Request) -> Entity | None:
         """Where the client is to ask instead; None when it may ask here."""
         return None
+
+    def hear(self, fields: Fields) -> None:
+        """Take note of what the fields of a request say of who asks."""
+
+    def is_told(self) -> bool:
+        """Whether a named proxy has said who asks."""
+        return False
 
     def client_address(self) -> IPv4Address | IPv6Address | None:
         """The address of the client; None for a Unix socket."""

@@ -1,7 +1,7 @@
 # Paths of the server's own: `/_wsrv/` and what is below.
 #
-# Rule 1: shown only to an allowed client address that asks for an allowed host, and never through a proxy: a page on
-#         some web site could make a browser here ask for it (DNS rebinding), and a proxy hides who asks.
+# Rule 1: shown only to an allowed client address that asks for an allowed host, and never through a proxy that is not
+#         named: a page on some web site could make a browser here ask (DNS rebinding), and a proxy hides who asks.
 # Rule 2: counted as internal, not logged, not cached.
 # Rule 3: what the server counts is the master's to say. The worker asks it over their line and goes on; the request
 #         waits. One question is out at a time, so the line is never too full for the answer: whoever comes while it is
@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator
 
 from wsrv.engine.http.head import host_of
-from wsrv.engine.settings import StatusSettings
+from wsrv.engine.settings import UNIX, StatusSettings
 from wsrv.engine.static.entity import Entity, of_bytes
 from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
@@ -45,7 +45,9 @@ class Inside:
         delivery: Delivery,
         shelf: Shelf,
     ) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in settings.allow]
+        self._networks = [ipaddress.ip_network(network) for network in settings.allow if network != UNIX]
+        # Not without being told: a proxy in front of the socket may pass on whoever comes, and say nothing of it.
+        self._allows_unix = UNIX in settings.allow
         self._hosts = frozenset(host.lower().encode() for host in settings.hosts)
         self._line = line
         self._connections = connections
@@ -116,7 +118,7 @@ class Inside:
         self._delivery.internal(conn, request, entity)
 
     def _may_see(self, conn: Connection, request: Request) -> bool:
-        if any(request.fields.get(name) is not None for name in _TELLTALES):
+        if not conn.is_told() and any(request.fields.get(name) is not None for name in _TELLTALES):
             return False
         return self._is_own_host(host_of(request.line, request.fields)) and self._is_allowed(conn)
 
@@ -134,8 +136,7 @@ class Inside:
         except OSError:
             return False
         if address is None:
-            # A Unix socket: whoever can open it was let in by the file system.
-            return True
+            return self._allows_unix
         mapped = getattr(address, "ipv4_mapped", None)
         return any((mapped or address) in network for network in self._networks)
 

@@ -92,7 +92,7 @@ class Worker:
         answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock)
         self._intake = Intake(settings.http, connections, delivery, self._shelf, answering, inside)
         self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
-        self._reception = self._make_reception(settings)
+        self._reception = self._make_reception(settings, log_format)
         self._arrivals = Arrivals(
             station.source, station.queue, connections, ledger, log_format, self._turn_away, self._reception
         )
@@ -105,16 +105,17 @@ class Worker:
         self._grace_ns = int(settings.http.timeout_seconds * _SECOND_NS)
         self._next_tick_ns = 0
 
-    def _make_reception(self, settings: Settings) -> "Reception | None":
+    def _make_reception(self, settings: Settings, log_format: type[Format]) -> "Reception | None":
         """None where all connections are the hot path's: then nothing of it is even imported."""
         station = self._station
-        if station.certificates is None:
+        if station.certificates is None and not settings.proxy.named:
             return None
+        from wsrv.engine.worker.proxies import Proxies
         from wsrv.engine.worker.reception import Reception
 
-        reception = Reception(
-            settings.listen, station.certificates, station.secure_port, self._connections, self._intake, self._ledger
-        )
+        tls = (station.certificates, station.secure_port)
+        proxies = Proxies(settings.proxy, log_format)
+        reception = Reception(settings.listen, *tls, proxies, self._connections, self._intake, self._ledger)
         self._connections.epoll.register(reception.fileno(), select.EPOLLIN)
         return reception
 

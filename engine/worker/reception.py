@@ -1,7 +1,8 @@
 # Connections that need something before their first request, or another way than the hot path.
 #
-#   arrival ─┬─ on a secure listener ──> GREETING: handshake ──> ASIDE
-#            └─ to be sent there ──────────────────────────────> ASIDE
+#   arrival ─┬─ from a named proxy ───> GREETING: PROXY header ─┬─> ASIDE
+#            ├─ on a secure listener ─> GREETING: handshake <───┴─> ASIDE
+#            └─ to be sent there ─────────────────────────────────> ASIDE
 #
 # Rule 1: a handshake is up to two milliseconds of arithmetic. So many at once wait in a line of their own, and a round
 #         of the loop makes steps for a bounded time: whoever asks in the clear waits for that long, however many
@@ -15,19 +16,23 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from wsrv.engine.http.grammar import Malformed
+from wsrv.engine.http.proxy_header import BadProxyHeader, parse_proxy_header
 from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.settings import ListenSettings
-from wsrv.engine.shm.row import TLS_FAILURES, TLS_HANDSHAKES, Ledger
-from wsrv.engine.tls.session import NotTls, Session, Step
+from wsrv.engine.shm.row import PROXY_MALFORMED, TLS_FAILURES, TLS_HANDSHAKES, Ledger
+from wsrv.engine.tls.step import NotTls, Step
 from wsrv.engine.worker.aside import Aside
 from wsrv.engine.worker.connection import ASIDE, GREETING, NOTHING, READ, WRITABLE, Connection, Connections
 from wsrv.engine.worker.intake import Intake
+from wsrv.engine.worker.proxies import Proxies, address_of
 
 if TYPE_CHECKING:
     from wsrv.engine.tls.certificates import Certificates
+    from wsrv.engine.tls.session import Session
 
-# For handshakes in one round. One step is made whatever it takes.
+# For greetings in one round. One step is made whatever it takes.
 _TURN_NS = 2_000_000
+_READ_BYTES = 16 * 1024
 _CLEAR = Malformed(400, "This is the port for TLS: ask with https.")
 
 
@@ -42,6 +47,7 @@ class Reception:
         listeners: tuple[ListenSettings, ...],
         certificates: "Certificates | None",
         secure_port: int,
+        proxies: Proxies,
         connections: Connections,
         intake: Intake,
         ledger: Ledger,
@@ -51,6 +57,7 @@ class Reception:
         self._redirecting = frozenset(redirecting) if secure_port else frozenset()
         self._certificates = certificates
         self._secure_port = secure_port
+        self._proxies = proxies
         self._connections = connections
         self._intake = intake
         self._ledger = ledger
@@ -63,24 +70,27 @@ class Reception:
 
     def wants(self, arrival: Arrival) -> bool:
         """Whether a connection is to be received here."""
-        number = arrival[1][3]
-        return number in self._secure or number in self._redirecting
+        _, (_, _, _, number, family, address) = arrival
+        return number in self._secure or number in self._redirecting or self._proxies.sent(family, address)
 
     def connection(self, arrival: Arrival, opening: bytes, now_ns: int) -> Aside:
         """The connection of an arrival that is wanted here."""
-        fd, record = arrival
-        conn = Aside(fd, opening, now_ns, record)
-        if record[3] in self._secure:
+        fd, (_, _, _, number, family, packed) = arrival
+        conn = Aside(fd, opening, now_ns, address_of(family, packed))
+        if self._proxies.names(conn.peer):
+            conn.proxies = self._proxies
+            conn.awaits_header = self._proxies.protocol
+        if number in self._secure:
             assert self._certificates is not None, "a secure listener has certificates"
-            conn.tls = Session(self._certificates.context)
-        else:
+            conn.tls = self._certificates.session()
+        elif number in self._redirecting or conn.proxies is not None:
             conn.secure_port = self._secure_port
         return conn
 
     def begin(self, conn: Aside, now_ns: int) -> None:
         """Receive a connection for which there is room."""
         conn.dialogue()
-        conn.state = ASIDE if conn.tls is None else GREETING
+        conn.state = GREETING if conn.tls is not None or conn.awaits_header else ASIDE
         self._connections.hold(conn, now_ns)
 
     def go_on(self, conn: Connection) -> None:
@@ -96,8 +106,8 @@ class Reception:
         until_ns = monotonic_ns() + _TURN_NS
         while self._line:
             conn = self._line.popleft()
-            if conn.state == GREETING and conn.tls is not None:
-                self._step(conn, conn.tls, now_ns)
+            if conn.state == GREETING:
+                self._step(conn, now_ns)
             if monotonic_ns() >= until_ns:
                 break
         if not self._line:
@@ -113,7 +123,52 @@ class Reception:
         if self._certificates is not None:
             self._certificates.refresh(now_ns)
 
-    def _step(self, conn: Aside, session: Session, now_ns: int) -> None:
+    def _step(self, conn: Aside, now_ns: int) -> None:
+        if conn.awaits_header and not self._read_header(conn):
+            return
+        if conn.tls is None:
+            self._receive(conn, now_ns)
+        else:
+            self._shake_hands(conn, conn.tls, now_ns)
+
+    def _read_header(self, conn: Aside) -> bool:
+        """Read a PROXY header; False when it is not whole, or none."""
+        talk = conn.dialogue()
+        try:
+            seen = os.read(conn.fd, _READ_BYTES)
+            talk.buffer += seen
+            header = parse_proxy_header(talk.buffer)
+            if not seen:
+                raise BadProxyHeader("it ends too early")
+        except BlockingIOError:
+            header = None
+        except (BadProxyHeader, OSError):
+            self._fail(conn)
+            return False
+        if header is None:
+            self._connections.epoll.modify(conn.fd, READ)
+            return False
+        conn.awaits_header = False
+        talk.buffer, behind = b"", talk.buffer[header.length :]
+        if header.relayed:
+            conn.relayed_for(header.source, self._proxies)
+        if conn.tls is not None:
+            conn.tls.unread(behind)
+        else:
+            talk.buffer = behind
+        return True
+
+    def _receive(self, conn: Aside, now_ns: int) -> None:
+        """Go on with the first request, of which a part may have been read."""
+        talk = conn.dialogue()
+        seen, talk.buffer = talk.buffer, b""
+        self._connections.want(conn, ASIDE, READ, now_ns)
+        if seen:
+            self._intake.feed(conn, seen, now_ns)
+        else:
+            self._intake.readable(conn, now_ns)
+
+    def _shake_hands(self, conn: Aside, session: "Session", now_ns: int) -> None:
         try:
             step = session.handshake(conn.fd)
         except NotTls as error:
@@ -124,9 +179,8 @@ class Reception:
             return
         if step is Step.DONE:
             self._ledger.counts[TLS_HANDSHAKES] += 1
-            self._connections.want(conn, ASIDE, READ, now_ns)
             # The first request mostly comes with the last of the handshake.
-            self._intake.readable(conn, now_ns)
+            self._receive(conn, now_ns)
         else:
             self._connections.epoll.modify(conn.fd, READ if step is Step.READS else WRITABLE)
 
@@ -140,6 +194,8 @@ class Reception:
         self._intake.refuse(conn, seen, _CLEAR, now_ns)
 
     def _fail(self, conn: Aside) -> None:
-        if conn.tls is not None and conn.tls.begun:
+        if conn.awaits_header:
+            self._ledger.counts[PROXY_MALFORMED] += bool(conn.dialogue().buffer)
+        elif conn.tls is not None and conn.tls.begun:
             self._ledger.counts[TLS_FAILURES] += 1
         self._connections.drop(conn)

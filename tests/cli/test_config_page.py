@@ -13,7 +13,7 @@ def documented() -> str:
     rows = ["| key | default | flag | variable | meaning |", "|---|---|---|---|---|"]
     for setting in SETTINGS:
         flag = f"`{setting.flag}`" if setting.flag else ""
-        default = f"`{setting.default}`: {setting.auto}" if setting.auto else f"`{setting.default}`"
+        default = f"`{setting.written_default}`: {setting.auto}" if setting.auto else f"`{setting.written_default}`"
         rows.append(f"| `{setting.key}` | {default} | {flag} | `{setting.variable}` | {setting.help} |")
     return "\n".join(rows)
 

@@ -11,7 +11,7 @@ from time import monotonic_ns
 from tests.static.conftest import later
 from tests.worker.guards import guards, send_home
 from wsrv.engine.log.format import Combined
-from wsrv.engine.settings import CacheSettings, HttpSettings, SiteSettings, StatusSettings
+from wsrv.engine.settings import UNIX, CacheSettings, HttpSettings, SiteSettings, StatusSettings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import OPENED, STATUS_INDEX, Ledger
 from wsrv.engine.static.errors import ErrorPages
@@ -105,7 +105,8 @@ class Workbench:
         self.delivery = Delivery(self.connections, self.clock, self.ledger, Combined)
         self.line, self.line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.setblocking(False)
-        inside = Inside(StatusSettings(), self.line, self.connections, self.delivery, self.shelf)
+        status = StatusSettings(allow=("127.0.0.0/8", UNIX))
+        inside = Inside(status, self.line, self.connections, self.delivery, self.shelf)
         answering = Answering(
             self.connections, self.delivery, self.shelf, self.site, self.pool, inside, self.ledger, self.clock
         )
