@@ -21,7 +21,7 @@ from wsrv.cli.values import Value, config_file, in_force, resolve
 from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.settings import (
     CacheSettings,
-    HttpSettings,
+    LimitSettings,
     LogSettings,
     ProcessSettings,
     ProxySettings,
@@ -115,7 +115,16 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
         process=ProcessSettings(
             workers=value("server.workers"), threads=value("server.threads"), queue=value("server.queue")
         ),
-        http=HttpSettings(timeout_seconds=value("server.timeout")),
+        limits=LimitSettings(
+            fields=value("limits.fields"),
+            head_bytes=value("limits.head_size"),
+            target_bytes=value("limits.target_size"),
+            body_bytes=value("limits.body_size"),
+            head_seconds=value("limits.head_timeout"),
+            body_seconds=value("limits.body_timeout"),
+            idle_seconds=value("limits.idle_timeout"),
+            write_seconds=value("limits.write_timeout"),
+        ),
         cache=CacheSettings(
             capacity_bytes=value("cache.size"),
             max_object_bytes=value("cache.max_object"),

@@ -49,6 +49,7 @@ def table(document: Mapping[str, Any]) -> list[str]:
         ("sent", [_size(document.get("bytes_sent"))]),
         ("connections", _connections(document)),
         ("answers", _counts(document.get("responses"))),
+        ("limits", _counts(document.get("limits"))),
         ("cache", _cache(_mapping(document.get("cache")))),
         ("latency", _latency(_mapping(document.get("latency_ms")))),
         ("log", [f"{_count(document['log_dropped'])} lines dropped"] if document.get("log_dropped") else []),

@@ -129,6 +129,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
     Setting("cache.revalidate", Seconds(zero=True), "1s", "How old a check may be before a hit.", option=False),
     Setting("server.timeout", Seconds(), "30s", "The longest wait for a client, each time."),
+    Setting("limits.fields", Count(1, 10_000), 100, "Header fields of a request; past it, 431.", option=False),
+    Setting("limits.head_size", Size(), "16KiB", "Bytes of a request's head; past it, 431.", option=False),
+    Setting("limits.target_size", Size(), "8KiB", "Bytes of a request's target; past it, 414.", option=False),
+    Setting("limits.body_size", Size(), "1MiB", "Bytes of a request's body; past it, 413.", option=False),
+    *(
+        Setting(f"limits.{name}_timeout", Seconds(auto=True), AUTO, text, option=False, auto="server.timeout")
+        for name, text in (
+            ("head", "The longest wait for a whole head, from its first byte; then 408."),
+            ("body", "The longest wait for more of a body; then 408. Ten times that for all of it."),
+            ("idle", "The longest wait for the next request; then the connection is closed."),
+            ("write", "The longest wait until a client takes more of an answer; then it is given up."),
+        )
+    ),
     Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output."),
     Setting("log.format", LogFormat(), "combined", "How a line of the access log looks."),
     Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False),
@@ -145,6 +158,8 @@ SETTINGS: tuple[Setting, ...] = (
         auto="$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/wsrv or /tmp/wsrv-UID",
     ),
 )
+# What is server.timeout unless set by itself.
+TIMEOUTS = tuple(f"limits.{name}_timeout" for name in ("head", "body", "idle", "write"))
 KEYS = tuple(setting.key for setting in SETTINGS)
 TABLES = tuple(dict.fromkeys(setting.table for setting in SETTINGS))
 

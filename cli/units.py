@@ -145,8 +145,8 @@ class Seconds(Kind):
     name = "time"
     takes = (str, int, float)
 
-    def __init__(self, zero: bool = False) -> None:
-        super().__init__()
+    def __init__(self, zero: bool = False, auto: bool = False) -> None:
+        super().__init__(auto)
         self._zero = zero
         self.allowed = f"a time such as 30s, 500ms, 2m or plain seconds, {'' if zero else 'above 0 and '}up to 24h"
 
@@ -157,8 +157,10 @@ class Seconds(Kind):
             raise ValueError
         return seconds
 
-    def write(self, value: float) -> str | float:
+    def write(self, value: float | str) -> str | float:
         """The number in the largest unit that leaves no fraction."""
+        if isinstance(value, str):
+            return value
         if value == 0:
             return "0s"
         return next((f"{value / n:.0f}{unit}" for unit, n in _WRITTEN_SECONDS if round(value / n) * n == value), value)

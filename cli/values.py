@@ -15,7 +15,7 @@ from typing import Any
 from wsrv.cli import configfile
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
-from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, Setting
+from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, TIMEOUTS, Setting
 from wsrv.cli.units import AUTO
 
 DEFAULT = "default"
@@ -83,6 +83,7 @@ def in_force(values: Mapping[str, Value]) -> dict[str, Value]:
         "server.workers": usable,
         "server.name": lambda: str(port) if port else AUTO,
         "server.runtime_dir": lambda: str(default_directories()[0]),
+        **{key: lambda: values["server.timeout"].value for key in TIMEOUTS},
     }
     return {
         key: replace(value, value=worked_out[key]()) if key in worked_out and value.value == AUTO else value

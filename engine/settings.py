@@ -83,12 +83,31 @@ class SiteSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class HttpSettings:
-    """Bounds of a request. `timeout_seconds` bounds each wait for a client: head, body, idle, write."""
+class LimitSettings:
+    """What a client may send, and how long it may take.
 
-    timeout_seconds: float = 30.0
+    `head_seconds` bounds the whole head, `body_seconds` each wait for more of a body, `write_seconds` each wait until
+    the client takes more. The last four are off when zero: `requests` of a connection, and what one address has.
+    """
+
+    fields: int = 100
+    head_bytes: int = 16 * KIB
+    target_bytes: int = 8 * KIB
     # A body past this earns 413: a static server only reads one to find the next request.
-    max_body_bytes: int = MIB
+    body_bytes: int = MIB
+    head_seconds: float = 30.0
+    body_seconds: float = 30.0
+    idle_seconds: float = 30.0
+    write_seconds: float = 30.0
+    requests: int = 0
+    connections_per_client: int = 0
+    rate_per_client: int = 0
+    burst_per_client: int = 0
+
+    @property
+    def longest_seconds(self) -> float:
+        """The longest wait for a client."""
+        return max(self.head_seconds, self.body_seconds, self.idle_seconds, self.write_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +159,7 @@ class Settings:
     process: ProcessSettings = field(default_factory=ProcessSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
-    http: HttpSettings = field(default_factory=HttpSettings)
+    limits: LimitSettings = field(default_factory=LimitSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)
     status: StatusSettings = field(default_factory=StatusSettings)

@@ -15,7 +15,8 @@
 import re
 from typing import Protocol
 
-from wsrv.engine.http.fields import MAX_FIELDS, Fields
+from wsrv.engine.http.bounds import MAX_FIELDS
+from wsrv.engine.http.fields import Fields
 from wsrv.engine.http.grammar import FIELD_LINE, TOKEN, Malformed
 
 # Extensions are read only to be thrown away. Precedent: h2o allows 10 KiB; Go 16 bytes a chunk on average.

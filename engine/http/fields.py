@@ -11,12 +11,9 @@ import re
 
 import httptools
 
+from wsrv.engine.http.bounds import DEFAULT_BOUNDS, Bounds
 from wsrv.engine.http.grammar import FIELD_LINE, TOKEN, Malformed, is_authority
 
-# A head past this earns 431. Precedents: nginx 4 x 8 KiB, h11 16 KiB.
-MAX_HEAD_BYTES = 16 * 1024
-# Precedents: Apache 100; a browser sends 10 to 25.
-MAX_FIELDS = 100
 # 18 digits are an exabyte, and fit 64 bits wherever they are read.
 MAX_LENGTH_DIGITS = 18
 
@@ -127,17 +124,17 @@ class _Collector:
             self.values[name] = value.strip()
 
 
-def parse_fields(block: bytes) -> Fields:
+def parse_fields(block: bytes, bounds: Bounds = DEFAULT_BOUNDS) -> Fields:
     """The fields of `block`: all after the request line's CRLF, up to and including the blank line.
 
     Raises Malformed: 431 past a bound, 501 for a transfer coding that is not understood, 400 for all else
     (RFC 9112 2.2, 5, 6; RFC 9110 5, 7.2, 8.6).
     """
-    if len(block) > MAX_HEAD_BYTES:
-        raise Malformed(431, "The header fields are too large.")
+    if len(block) > bounds.head_bytes:
+        raise Malformed(431, "The header fields are too large.", "head_size")
     count = block.count(b"\n") - 1
-    if count > MAX_FIELDS:
-        raise Malformed(431, "There are too many header fields.")
+    if count > bounds.fields:
+        raise Malformed(431, "There are too many header fields.", "fields")
     if _BLOCK.fullmatch(block) is None:
         raise Malformed(400, _fault_in(block))
 

@@ -25,12 +25,16 @@ _AUTHORITY = re.compile(
 
 
 class Malformed(Exception):
-    """A request that cannot be taken. `status` answers it, `reason` says why in one short sentence."""
+    """A request that cannot be taken. `status` answers it, `reason` says why in one short sentence.
 
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(status, reason)
+    `limit` names the bound that it is past, where it is one that can be set: the name that the count goes by.
+    """
+
+    def __init__(self, status: int, reason: str, limit: str = "") -> None:
+        super().__init__(status, reason, limit)
         self.status = status
         self.reason = reason
+        self.limit = limit
 
     def __str__(self) -> str:
         return f"{self.status} {self.reason}"

@@ -3,23 +3,21 @@
 # Rule 1: what is accepted here, httptools and h11 accept too and read alike; a test holds that.
 # Rule 2: whoever reads a head asks in this order: parse_request_line, parse_fields, check, refusal_of. Each later
 #         answer presumes the earlier ones.
-# Rule 3: no bound depends on how the bytes arrive: MAX_HEAD_BYTES holds for line, fields and blank line together.
+# Rule 3: no bound depends on how the bytes arrive: that of the head holds for line, fields and blank line together.
 # Rule 4: an empty line before a request is the reader's to skip (RFC 9112 2.2); here it is malformed.
 """Request line, cross rules, methods and persistence (RFC 9112 3, 9.3; RFC 9110 7, 9)."""
 
 import re
 from dataclasses import dataclass
 
-from wsrv.engine.http.fields import MAX_FIELDS, MAX_HEAD_BYTES, Fields, parse_fields
+from wsrv.engine.http.bounds import DEFAULT_BOUNDS, Bounds
+from wsrv.engine.http.fields import Fields, parse_fields
 from wsrv.engine.http.grammar import TOKEN, Malformed, host_in, is_authority
 
 __all__ = [
     "ALLOW",
     "ALLOWED_METHODS",
     "KNOWN_METHODS",
-    "MAX_FIELDS",
-    "MAX_HEAD_BYTES",
-    "MAX_TARGET_BYTES",
     "Fields",
     "Malformed",
     "RequestLine",
@@ -32,11 +30,6 @@ __all__ = [
     "refusal_of",
     "refusal_of_partial",
 ]
-
-# A target past this earns 414. Precedent: RFC 9112 3 asks for 8000 octets at least; nginx 8 KiB for the whole line.
-MAX_TARGET_BYTES = 8 * 1024
-# Room for the longest method in use, the version and the two spaces beside the target.
-_MAX_LINE_BYTES = MAX_TARGET_BYTES + 64
 
 ALLOWED_METHODS = (b"GET", b"HEAD", b"OPTIONS")
 # What the Allow field says: the same everywhere, as no resource takes anything in.
@@ -71,15 +64,15 @@ class RequestLine:
     authority: bytes | None
 
 
-def parse_request_line(line: bytes) -> RequestLine:
+def parse_request_line(line: bytes, bounds: Bounds = DEFAULT_BOUNDS) -> RequestLine:
     """The parts of `line`, which comes without its CRLF.
 
-    Raises Malformed: 414 for a target past MAX_TARGET_BYTES, 505 for another version of HTTP, 400 for all else. That
+    Raises Malformed: 414 for a target past its bound, 505 for another version of HTTP, 400 for all else. That
     includes the request of HTTP/0.9, which has no version (RFC 9112 3).
     """
     match = _LINE.fullmatch(line)
-    if match is None or len(line) > MAX_TARGET_BYTES:
-        match = _second_look(line)
+    if match is None or len(line) > bounds.target_bytes:
+        match = _second_look(line, bounds)
     method, target, minor = match.groups()
     if target.startswith(b"/") and method != b"CONNECT":
         path, _, query = target.partition(b"?")
@@ -87,17 +80,17 @@ def parse_request_line(line: bytes) -> RequestLine:
     return _other_form(method, target, int(minor != b"0"))
 
 
-def _second_look(line: bytes) -> re.Match[bytes]:
+def _second_look(line: bytes, bounds: Bounds) -> re.Match[bytes]:
     """The match of a long line that is within its bound after all. Raises Malformed for any other."""
-    if len(line) > _MAX_LINE_BYTES:
-        raise Malformed(414, "The request line is too long.")
+    if len(line) > bounds.line_bytes:
+        raise Malformed(414, "The request line is too long.", "target_size")
     loose = _LOOSE_LINE.fullmatch(line)
     if loose is None:
         raise Malformed(400, "The request line is not method, target and version with one space between.")
     if not loose[3].startswith(b"HTTP/1."):
         raise Malformed(505, "The version is not HTTP/1.0 or HTTP/1.1.")
-    if len(loose[2]) > MAX_TARGET_BYTES:
-        raise Malformed(414, "The request target is too long.")
+    if len(loose[2]) > bounds.target_bytes:
+        raise Malformed(414, "The request target is too long.", "target_size")
     match = _LINE.fullmatch(line)
     if match is None:
         raise Malformed(400, "The request target holds a character that must be percent-encoded.")
@@ -123,21 +116,21 @@ def _other_form(method: bytes, target: bytes, minor: int) -> RequestLine:
     return RequestLine(method, target, path or b"/", query, minor, authority)
 
 
-def refusal_of_partial(buffered: bytes, scanned: int = 0) -> Malformed | None:
+def refusal_of_partial(buffered: bytes, scanned: int = 0, bounds: Bounds = DEFAULT_BOUNDS) -> Malformed | None:
     """Why `buffered`, in which no blank line ends the head yet, can never become a head; None when it still can.
 
     `scanned` bytes at its front were asked about before, and need not be looked at again.
     """
     if _HOPELESS.search(buffered, max(0, scanned - 1)) is not None:
         return Malformed(400, "The head holds a control character or a bare CR or LF.")
-    if len(buffered) > _MAX_LINE_BYTES and buffered.find(b"\r\n", 0, _MAX_LINE_BYTES + 2) < 0:
-        return Malformed(414, "The request target is too long.")
-    if len(buffered) >= MAX_HEAD_BYTES:
-        return Malformed(431, "The header fields are too large.")
+    if len(buffered) > bounds.line_bytes and buffered.find(b"\r\n", 0, bounds.line_bytes + 2) < 0:
+        return Malformed(414, "The request line is too long.", "target_size")
+    if len(buffered) >= bounds.head_bytes:
+        return Malformed(431, "The header fields are too large.", "head_size")
     if (end := buffered.find(b"\r\n", max(0, scanned - 1))) >= 0 and buffered.find(b"\r\n") == end:
         # The line is whole now: no need to wait for fields when it is none, as that of HTTP/0.9.
         try:
-            parse_request_line(buffered[:end])
+            parse_request_line(buffered[:end], bounds)
         except Malformed as refusal:
             return refusal
     return None

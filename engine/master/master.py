@@ -276,7 +276,7 @@ class Master:
         if not self._parts.transport.DISPATCHES:
             for slot in self._slots:
                 slot.channel.close()
-        self._drain_until_ns = monotonic_ns() + int(self._settings.http.timeout_seconds * _SECOND_NS) + _MARGIN_NS
+        self._drain_until_ns = monotonic_ns() + int(self._settings.limits.longest_seconds * _SECOND_NS) + _MARGIN_NS
         self._nursery.drain()
 
     # The end.

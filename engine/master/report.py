@@ -104,6 +104,7 @@ def document(
         "connections_refused": {**refused, **{reason: n for reason, n in by_workers.items() if n}},
         "tls": {"handshakes": counts[row.TLS_HANDSHAKES], "failures": counts[row.TLS_FAILURES]},
         "proxy": {"malformed": counts[row.PROXY_MALFORMED]},
+        "limits": {name: counts[at] for name, at in row.LIMIT_INDEX.items()},
         "responses": by_status,
         "cache": {
             "policy": parts["policy"],

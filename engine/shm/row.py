@@ -48,7 +48,13 @@ STATUSES = (
     *(421, 426, 429, 431, 500, 501, 502, 503, 504, 505),
 )
 STATUS_INDEX = {status: FIRST_STATUS + i for i, status in enumerate(STATUSES)}
-FIRST_GUARD = FIRST_STATUS + len(STATUSES)
+# Bounds by which a client was refused or let go, by the names of their settings.
+LIMITS = (
+    *("fields", "head_size", "target_size", "body_size", "head_timeout", "body_timeout", "idle_timeout"),
+    *("write_timeout", "requests", "connections_per_client", "rate_per_client"),
+)
+LIMIT_INDEX = {name: FIRST_STATUS + len(STATUSES) + i for i, name in enumerate(LIMITS)}
+FIRST_GUARD = FIRST_STATUS + len(STATUSES) + len(LIMITS)
 # The locks and semaphores whose use is counted, by the names that they are made with.
 GUARDS = ("queue", "pool_empty", "pool_filled", "pool_mutex")
 # A guard's words, as wsrv.engine.sync.counting has them: acquired, contended, wait_ns.

@@ -14,6 +14,8 @@
 # Rule 2: a connection enters the table, epoll and the wheel together in hold(), and leaves them in drop().
 # Rule 3: deadlines are lazy. The hot path stamps `active_ns`; the wheel looks at it when its slot comes round, so
 #         each connection is visited once a timeout, however many requests it makes.
+# Rule 4: a connection waits in one slot. Where a state ends sooner it moves to an earlier one, and what it leaves
+#         behind in the later one is passed over.
 """Connections: their state, the table of those held open, and their deadlines."""
 
 import os
@@ -22,11 +24,13 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from wsrv.engine.http.body import BodyReader
-from wsrv.engine.http.fields import MAX_HEAD_BYTES, Fields
+from wsrv.engine.http.bounds import MAX_HEAD_BYTES
+from wsrv.engine.http.fields import Fields
 from wsrv.engine.ipc.closing import half_close
+from wsrv.engine.settings import LimitSettings
 from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.static.entity import Entity
@@ -43,6 +47,24 @@ LINGER_NS = 2_000_000_000
 LINGER_BYTES = 4 * 1024 * 1024
 # The wheel's slots are 2^28 ns, 0.27 s, wide.
 _SLOT_SHIFT = 28
+# In no slot: every one is earlier.
+_NOWHERE = 1 << 62
+_SECOND_NS = 1_000_000_000
+
+
+class Timeouts(NamedTuple):
+    """How long a client may take: between requests, for a whole head, for more of a body, to take more of an answer."""
+
+    idle_ns: int
+    head_ns: int
+    body_ns: int
+    write_ns: int
+
+    @classmethod
+    def of(cls, limits: LimitSettings) -> "Timeouts":
+        """As the settings say."""
+        seconds = (limits.idle_seconds, limits.head_seconds, limits.body_seconds, limits.write_seconds)
+        return cls(*(int(each * _SECOND_NS) for each in seconds))
 
 
 class Dialogue:
@@ -51,7 +73,8 @@ class Dialogue:
     `buffer` holds bytes not yet understood, the first `scanned` of them looked at in vain for the end of a head;
     `blank`: an empty line before it was passed over. `out` holds bytes not yet written. `began` are the times when the
     requests began whose answers are being written, `began_ns` that of the request being read. After the output
-    `closing` says to close, `lingers` to read past what still comes; `spent_bytes` bounds that.
+    `closing` says to close, `lingers` to read past what still comes; `spent_bytes` bounds that. `body_until_ns` bounds
+    the reading of a body, however steadily it comes.
     """
 
     __slots__ = (
@@ -59,6 +82,7 @@ class Dialogue:
         "began_ns",
         "blank",
         "body",
+        "body_until_ns",
         "buffer",
         "closing",
         "lingers",
@@ -80,6 +104,7 @@ class Dialogue:
         self.lingers = False
         self.request: Request | None = None
         self.body: BodyReader | None = None
+        self.body_until_ns = 0
         self.stream: Stream | None = None
         self.spent_bytes = 0
 
@@ -87,10 +112,13 @@ class Dialogue:
 class Connection:
     """A client's connection. `opening` is how each of its log lines begins; `active_ns` starts its deadline.
 
-    The slow lane reads and writes through its methods, which raise OSError as the system calls do.
+    `slot` of the wheel, once it is held. The slow lane reads and writes through its methods, which raise OSError as the
+    system calls do.
     """
 
-    __slots__ = ("_dialogue", "active_ns", "fd", "held", "opening", "state")
+    __slots__ = ("_dialogue", "active_ns", "fd", "held", "opening", "slot", "state")
+
+    slot: int
 
     REST: ClassVar[int] = IDLE
 
@@ -165,11 +193,19 @@ class Connection:
 class Connections:
     """The connections that stay open after their first answer, or have not asked yet."""
 
-    def __init__(self, ledger: Ledger, timeout_ns: int) -> None:
+    def __init__(self, ledger: Ledger, timeouts: Timeouts) -> None:
         self.epoll = select.epoll()
         self.table: dict[int, Connection] = {}
         self._ledger = ledger
-        self._timeout_ns = timeout_ns
+        self._idle_ns = timeouts.idle_ns
+        # Other states wait as long as an idle connection does.
+        self._allowed_ns = {
+            GREETING: timeouts.head_ns,
+            HEAD: timeouts.head_ns,
+            BODY: timeouts.body_ns,
+            WRITE: timeouts.write_ns,
+            LINGER: LINGER_NS,
+        }
         self._slots: dict[int, list[Connection]] = {}
         self._next_slot = 0
 
@@ -179,7 +215,7 @@ class Connections:
         conn.active_ns = now_ns
         self.table[conn.fd] = conn
         self.epoll.register(conn.fd, READ)
-        self._expect(conn, now_ns + self._timeout_ns)
+        self._expect(conn, now_ns + self._allowed_ns.get(conn.state, self._idle_ns))
 
     def want(self, conn: Connection, state: int, events: int, now_ns: int) -> None:
         """Put `conn` into `state`, waiting for `events`."""
@@ -188,8 +224,9 @@ class Connections:
         if not conn.held:
             self.hold(conn, now_ns)
         self.epoll.modify(conn.fd, events)
-        if state == LINGER:
-            self._expect(conn, now_ns + LINGER_NS)
+        deadline_ns = now_ns + self._allowed_ns.get(state, self._idle_ns)
+        if deadline_ns >> _SLOT_SHIFT < conn.slot:
+            self._expect(conn, deadline_ns)
 
     def drop(self, conn: Connection) -> None:
         """Close `conn` and forget it."""
@@ -214,14 +251,15 @@ class Connections:
         slot = now_ns >> _SLOT_SHIFT
         while self._slots and self._next_slot < slot:
             for conn in self._slots.pop(self._next_slot, ()):
-                if conn.state == CLOSED:
+                if conn.state == CLOSED or conn.slot != self._next_slot:
                     continue
-                allowed = LINGER_NS if conn.state == LINGER else self._timeout_ns
-                deadline = conn.active_ns + allowed
+                allowed_ns = self._allowed_ns.get(conn.state, self._idle_ns)
+                deadline = conn.active_ns + allowed_ns
                 # A job of the pool has no client to wait for.
                 if conn.state == WAIT:
-                    deadline = now_ns + allowed
+                    deadline = now_ns + allowed_ns
                 if deadline <= now_ns:
+                    conn.slot = _NOWHERE
                     late.append(conn)
                 else:
                     self._expect(conn, deadline)
@@ -234,7 +272,7 @@ class Connections:
         return (1 << _SLOT_SHIFT) / 1e9 if self._slots else 1.0
 
     def _expect(self, conn: Connection, deadline_ns: int) -> None:
-        slot = max(deadline_ns >> _SLOT_SHIFT, self._next_slot)
+        slot = conn.slot = max(deadline_ns >> _SLOT_SHIFT, self._next_slot)
         waiting = self._slots.get(slot)
         if waiting is None:
             self._slots[slot] = [conn]

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable
 from time import monotonic_ns
 
-from wsrv.engine.http.fields import MAX_HEAD_BYTES
+from wsrv.engine.http.bounds import MAX_HEAD_BYTES
 from wsrv.engine.ipc.closing import close_all
 from wsrv.engine.shm.histogram import BUCKET_TABLE, UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, HITS, STATUS_INDEX, Ledger

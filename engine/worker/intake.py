@@ -11,9 +11,9 @@ from collections.abc import Callable
 from functools import partial
 
 from wsrv.engine.http.body import BodyReader
+from wsrv.engine.http.bounds import Bounds
 from wsrv.engine.http.grammar import Malformed
 from wsrv.engine.http.head import (
-    MAX_HEAD_BYTES,
     awaits_continue,
     check,
     parse_request_line,
@@ -21,7 +21,8 @@ from wsrv.engine.http.head import (
     refusal_of,
     refusal_of_partial,
 )
-from wsrv.engine.settings import HttpSettings
+from wsrv.engine.settings import LimitSettings
+from wsrv.engine.shm.row import LIMIT_INDEX, Ledger
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.connection import (
     ASIDE,
@@ -37,6 +38,7 @@ from wsrv.engine.worker.connection import (
     Connection,
     Connections,
     Dialogue,
+    Timeouts,
 )
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.inside import Inside
@@ -46,8 +48,14 @@ from wsrv.engine.worker.request import Request
 
 _CRLF = b"\r\n"
 _END = b"\r\n\r\n"
-_LATE = Malformed(408, "The request did not arrive in time.")
-_TOO_MUCH = Malformed(413, "The body is longer than this server reads.")
+_TOO_LARGE = Malformed(431, "The header fields are too large.", "head_size")
+_TOO_MUCH = Malformed(413, "The body is longer than this server reads.", "body_size")
+_LATE = {
+    HEAD: Malformed(408, "The request did not arrive in time.", "head_timeout"),
+    BODY: Malformed(408, "The body of the request did not arrive in time.", "body_timeout"),
+}
+# However steadily a body comes, it may take this many times as long as the wait for more of it.
+_BODY_TIMEOUTS = 10
 _OUR_FAULT = Malformed(500, "")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -57,14 +65,18 @@ class Intake:
 
     def __init__(
         self,
-        settings: HttpSettings,
+        limits: LimitSettings,
         connections: Connections,
         delivery: Delivery,
         shelf: Shelf,
         answering: Answering,
         inside: Inside,
+        ledger: Ledger,
     ) -> None:
-        self._max_body_bytes = settings.max_body_bytes
+        self._bounds = bounds_of(limits)
+        self._max_body_bytes = limits.body_bytes
+        self._body_ns = Timeouts.of(limits).body_ns
+        self._counts = ledger.counts
         self._connections = connections
         self._delivery = delivery
         self._shelf = shelf
@@ -110,14 +122,16 @@ class Intake:
 
     def overdue(self, conn: Connection, now_ns: int) -> None:
         """The client of `conn` has let its time go by."""
-        if conn.state in (HEAD, BODY):
-            self._refuse(conn, _LATE, now_ns)
+        if conn.state in _LATE:
+            self._refuse(conn, _LATE[conn.state], now_ns)
             self._delivery.flush(conn, now_ns)
             if conn.state == WRITE:
                 # It does not even take that.
                 self._delivery.abandon(conn)
-        else:
-            self._delivery.abandon(conn)
+            return
+        if conn.state != LINGER:
+            self._counts[LIMIT_INDEX["write_timeout" if conn.state == WRITE else "idle_timeout"]] += 1
+        self._delivery.abandon(conn)
 
     def refuse(self, conn: Connection, seen: bytes, why: Malformed, now_ns: int) -> None:
         """Answer `seen`, the beginning of what is no request here, and close."""
@@ -208,7 +222,7 @@ class Intake:
                 return False
         end = buffer.find(_END, max(0, talk.scanned - len(_END) + 1)) + len(_END)
         if end < len(_END):
-            if (refusal := refusal_of_partial(buffer, talk.scanned)) is not None:
+            if (refusal := refusal_of_partial(buffer, talk.scanned, self._bounds)) is not None:
                 self._refuse(conn, refusal, now_ns)
                 return False
             talk.scanned = len(buffer)
@@ -221,9 +235,9 @@ class Intake:
         talk.scanned = 0
         talk.blank = False
         try:
-            line = parse_request_line(raw_line)
-            if end > MAX_HEAD_BYTES:
-                raise Malformed(431, "The header fields are too large.")
+            line = parse_request_line(raw_line, self._bounds)
+            if end > self._bounds.head_bytes:
+                raise _TOO_LARGE
             known = self._shelf.remember(block)
             check(line, known.fields)
         except Malformed as e:
@@ -252,6 +266,7 @@ class Intake:
             if conn.state == CLOSED:
                 return False
         talk.request, talk.body = request, body
+        talk.body_until_ns = now_ns + _BODY_TIMEOUTS * self._body_ns
         self._connections.want(conn, BODY, READ, now_ns)
         return True
 
@@ -271,6 +286,7 @@ class Intake:
             self._give_up(conn, request, _TOO_MUCH, now_ns)
             return False
         if not body.done:
+            conn.active_ns = min(now_ns, talk.body_until_ns - self._body_ns)
             return False
         talk.request = talk.body = None
         conn.state = IDLE
@@ -283,6 +299,7 @@ class Intake:
         talk.request = talk.body = None
         conn.state = IDLE
         request.persistent = False
+        self._count(why)
         self._answering.error(conn, request, why.status, now_ns, why.reason)
 
     def _refuse(self, conn: Connection, why: Malformed, now_ns: int, raw_line: bytes | None = None) -> None:
@@ -291,7 +308,17 @@ class Intake:
         if raw_line is None:
             raw_line = talk.buffer.partition(_CRLF)[0] if talk.request is None else talk.request.raw_line
         talk.began.append(talk.began_ns)
+        self._count(why)
         talk.request = talk.body = None
         talk.buffer = b""
         conn.state = IDLE
         self._delivery.refusal(conn, raw_line, self._shelf.error(why.status, now_ns, why.reason))
+
+    def _count(self, why: Malformed) -> None:
+        if why.limit:
+            self._counts[LIMIT_INDEX[why.limit]] += 1
+
+
+def bounds_of(limits: LimitSettings) -> Bounds:
+    """The bounds of a head, as the settings say."""
+    return Bounds(limits.target_bytes, limits.head_bytes, limits.fields)

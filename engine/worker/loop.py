@@ -31,11 +31,11 @@ from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.arrivals import Arrivals
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import ASIDE, GREETING, IDLE, WAIT, WRITE, Connection, Connections
+from wsrv.engine.worker.connection import ASIDE, GREETING, IDLE, WAIT, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
-from wsrv.engine.worker.intake import Intake
+from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import Shelf
 
@@ -83,14 +83,14 @@ class Worker:
         self._clock = Clock(log_format)
         self._site = Site(settings.site, settings.cache)
         pages = ErrorPages(self._site, settings.site, settings.cache)
-        self._connections = connections = Connections(ledger, int(settings.http.timeout_seconds * _SECOND_NS))
-        self._shelf = Shelf(settings.cache, policy, pages, self._clock, log_format)
+        self._connections = connections = Connections(ledger, Timeouts.of(settings.limits))
+        self._shelf = Shelf(settings.cache, policy, pages, self._clock, log_format, bounds_of(settings.limits))
         self._pool = FilePool(settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
         answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock)
-        self._intake = Intake(settings.http, connections, delivery, self._shelf, answering, inside)
+        self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, inside, ledger)
         self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._reception = self._make_reception(settings, log_format)
         self._arrivals = Arrivals(
@@ -102,7 +102,7 @@ class Worker:
         self._drain_until_ns = 0
         self._listening = False
         self._sources = frozenset(station.source.fds())
-        self._grace_ns = int(settings.http.timeout_seconds * _SECOND_NS)
+        self._grace_ns = int(settings.limits.longest_seconds * _SECOND_NS)
         self._next_tick_ns = 0
 
     def _make_reception(self, settings: Settings, log_format: type[Format]) -> "Reception | None":

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.store import Store
+from wsrv.engine.http.bounds import DEFAULT_BOUNDS, Bounds
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.fields import Fields, parse_fields
 from wsrv.engine.http.response import HeadTemplate
@@ -121,7 +122,9 @@ class Shelf:
         pages: ErrorPages,
         clock: Clock,
         log_format: type[Format],
+        bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
+        self._bounds = bounds
         self.store: Store[Cached] = Store(policy, self._left)
         self.remembered: dict[bytes, Remembered] = {}
         self._remembered_bytes = 0
@@ -138,7 +141,7 @@ class Shelf:
         known = self.remembered.get(block)
         if known is not None:
             return known
-        fields = parse_fields(block)
+        fields = parse_fields(block, self._bounds)
         plain = not (fields.conditional or fields.chunked or fields.content_length or fields.other_expectation)
         plain = plain and fields.range is None
         front = self._fronts.setdefault(Reading.of(fields), {}) if plain else {}

@@ -19,7 +19,7 @@ from wsrv.engine.http.grammar import Malformed
 from wsrv.engine.http.proxy_header import BadProxyHeader, parse_proxy_header
 from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.settings import ListenSettings
-from wsrv.engine.shm.row import PROXY_MALFORMED, TLS_FAILURES, TLS_HANDSHAKES, Ledger
+from wsrv.engine.shm.row import LIMIT_INDEX, PROXY_MALFORMED, TLS_FAILURES, TLS_HANDSHAKES, Ledger
 from wsrv.engine.tls.step import NotTls, Step
 from wsrv.engine.worker.aside import Aside
 from wsrv.engine.worker.connection import ASIDE, GREETING, NOTHING, READ, WRITABLE, Connection, Connections
@@ -116,6 +116,7 @@ class Reception:
     def overdue(self, conn: Connection) -> None:
         """The time for a greeting is over."""
         assert isinstance(conn, Aside), "only those are greeted"
+        self._ledger.counts[LIMIT_INDEX["head_timeout"]] += 1
         self._fail(conn)
 
     def refresh(self, now_ns: int) -> None:

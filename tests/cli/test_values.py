@@ -12,7 +12,7 @@ from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import KEYS, SETTINGS
 from wsrv.cli.values import in_force, resolve
-from wsrv.engine.settings import CacheSettings, HttpSettings, ListenSettings, LogSettings, ProcessSettings
+from wsrv.engine.settings import CacheSettings, LimitSettings, ListenSettings, LogSettings, ProcessSettings
 
 
 def toml(folder: Path, text: str) -> ConfigFile:
@@ -112,7 +112,7 @@ def test_defaults_are_the_engines_own(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = serve.engine_settings(in_force(resolve({}, {}, None)))
     assert settings.listen == (ListenSettings(),)
     assert settings.process == ProcessSettings()
-    assert settings.http == HttpSettings()
+    assert settings.limits == LimitSettings()
     assert settings.cache == CacheSettings()
     assert settings.log == LogSettings()
     assert settings.site.root == Path.cwd()
@@ -137,6 +137,14 @@ def test_every_setting_reaches_the_engine(tmp_path: Path) -> None:
         size = 6
         max_object = 7
         revalidate = 8
+        [limits]
+        fields = 11
+        head_size = 12
+        target_size = 13
+        body_size = 14
+        head_timeout = 15
+        body_timeout = 16
+        idle_timeout = 17
         [log]
         file = "/l"
         max_size = 9
@@ -146,7 +154,7 @@ def test_every_setting_reaches_the_engine(tmp_path: Path) -> None:
     settings = serve.engine_settings(in_force(resolve({}, {}, file)))
     assert settings.listen == (ListenSettings("h", 1),)
     assert settings.process == ProcessSettings(2, 3, 4)
-    assert settings.http.timeout_seconds == 5
+    assert settings.limits == LimitSettings(11, 12, 13, 14, 15, 16, 17, 5)
     assert settings.cache == CacheSettings(6, 7, 8)
     assert settings.log == LogSettings("/l", "combined", 9, 10)
     assert (settings.site.root, settings.runtime.directory, settings.runtime.name) == (Path("/r"), Path("/d"), "n")

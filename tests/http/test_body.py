@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsrv.engine.http.body import MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES, BodyReader
-from wsrv.engine.http.fields import MAX_FIELDS
+from wsrv.engine.http.bounds import MAX_FIELDS
 from wsrv.engine.http.head import Malformed, parse_fields
 
 NEXT = b"GET /next HTTP/1.1\r\n"

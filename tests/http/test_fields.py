@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsrv.engine.http.fields import MAX_FIELDS, MAX_HEAD_BYTES
+from wsrv.engine.http.bounds import MAX_FIELDS, MAX_HEAD_BYTES
 from wsrv.engine.http.head import (
     Fields,
     Malformed,

@@ -4,11 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsrv.engine.http.bounds import MAX_HEAD_BYTES, MAX_TARGET_BYTES
 from wsrv.engine.http.head import (
     ALLOWED_METHODS,
     KNOWN_METHODS,
-    MAX_HEAD_BYTES,
-    MAX_TARGET_BYTES,
     Malformed,
     RequestLine,
     parse_request_line,

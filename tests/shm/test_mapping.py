@@ -9,6 +9,7 @@ from wsrv.engine.shm.row import (
     GUARD_INDEX,
     GUARD_WORDS,
     HISTOGRAM_WORD,
+    LIMIT_INDEX,
     RING_BYTES,
     ROW_WORDS,
     SNAPSHOT_WORD,
@@ -54,7 +55,8 @@ def test_the_log_writers_words_do_not_overlap(mapping: Mapping) -> None:
 def test_a_row_has_room_for_all_that_is_drawn_at_its_top() -> None:
     assert TAIL_WORD < SNAPSHOT_WORD
     assert SNAPSHOT_WORD + 2 * COUNTERS == HISTOGRAM_WORD < ROW_WORDS
-    assert max(STATUS_INDEX.values()) == FIRST_GUARD - 1
+    assert max(STATUS_INDEX.values()) + 1 == min(LIMIT_INDEX.values())
+    assert max(LIMIT_INDEX.values()) == FIRST_GUARD - 1
     assert max(GUARD_INDEX.values()) + GUARD_WORDS == COUNTERS
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.worker.conftest import MakeBench
 from tests.worker.workbench import TIMEOUT_SECONDS, Client, Workbench, statuses
-from wsrv.engine.settings import CacheSettings, HttpSettings
+from wsrv.engine.settings import CacheSettings, LimitSettings
 from wsrv.engine.shm.row import BYTES_SENT
 from wsrv.engine.worker.connection import BODY, CLOSED, HEAD, IDLE, LINGER
 
@@ -152,7 +152,7 @@ def test_what_loses_the_framing_is_answered_once_and_read_past(bench: Workbench,
 
 
 def test_a_body_past_its_bound_is_413(make_bench: MakeBench) -> None:
-    bench = make_bench(http=HttpSettings(max_body_bytes=100))
+    bench = make_bench(limits=LimitSettings(body_bytes=100))
     head = CHUNKED[: CHUNKED.index(b"3\r\nabc")]
     client = bench.client()
     assert bench.ask(client, head + b"ff\r\n") == b""

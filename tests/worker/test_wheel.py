@@ -26,9 +26,11 @@ from wsrv.engine.worker.connection import (
     WRITE,
     Connection,
     Connections,
+    Timeouts,
 )
 
 TIMEOUT_NS = 5 * SECOND_NS
+ALIKE = Timeouts(*(TIMEOUT_NS,) * 4)
 # A slot of the wheel, and the tick of the loop.
 LATE_NS = 600_000_000
 TICK_NS = 250_000_000
@@ -38,10 +40,10 @@ BEGIN_NS = 1_000_000 * SECOND_NS
 class Wheel:
     """Connections, and a clock that the test turns in ticks of the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeouts: Timeouts = ALIKE) -> None:
         self.mapping = Mapping(0, 64, 1)
         self.ledger = Ledger(self.mapping.rows[0], self.mapping.asleep, self.mapping.bell)
-        self.connections = Connections(self.ledger, TIMEOUT_NS)
+        self.connections = Connections(self.ledger, timeouts)
         self.now_ns = BEGIN_NS
         self._made: list[Connection] = []
         self.connections.overdue(self.now_ns)

@@ -11,7 +11,7 @@ from time import monotonic_ns
 from tests.static.conftest import later
 from tests.worker.guards import guards, send_home
 from wsrv.engine.log.format import Combined
-from wsrv.engine.settings import UNIX, CacheSettings, HttpSettings, SiteSettings, StatusSettings
+from wsrv.engine.settings import UNIX, CacheSettings, LimitSettings, SiteSettings, StatusSettings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import OPENED, STATUS_INDEX, Ledger
 from wsrv.engine.static.errors import ErrorPages
@@ -19,11 +19,11 @@ from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.clock import SECOND_NS, Clock
-from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections
+from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
-from wsrv.engine.worker.intake import Intake
+from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.pool import FilePool
 from wsrv.engine.worker.prepared import Shelf
 from wsrv.plugins.policies.lru import Lru
@@ -82,12 +82,12 @@ class Workbench:
         root: Path,
         *,
         cache: CacheSettings | None = None,
-        http: HttpSettings | None = None,
+        limits: LimitSettings | None = None,
         threads: int = 1,
         places: int = 4,
     ) -> None:
         cache = cache or CacheSettings()
-        http = http or HttpSettings(timeout_seconds=TIMEOUT_SECONDS)
+        limits = limits or LimitSettings()
         site = SiteSettings(root=root, pages=root / "no-pages")
         self.now_ns = monotonic_ns()
         self.mapping = Mapping(0, CELL_BYTES, 1)
@@ -97,8 +97,8 @@ class Workbench:
         self.site = Site(site, cache, clock=later)
         self.pages = ErrorPages(self.site, site, cache, clock=later)
         self.policy = Lru(cache.capacity_bytes)
-        self.shelf = Shelf(cache, self.policy, self.pages, self.clock, Combined)
-        self.connections = Connections(self.ledger, int(http.timeout_seconds * SECOND_NS))
+        self.shelf = Shelf(cache, self.policy, self.pages, self.clock, Combined, bounds_of(limits))
+        self.connections = Connections(self.ledger, Timeouts.of(limits))
         self.locks = guards(places)
         self.pool = FilePool(threads, self.locks)
         self.connections.epoll.register(self.pool.fileno(), select.EPOLLIN)
@@ -110,7 +110,7 @@ class Workbench:
         answering = Answering(
             self.connections, self.delivery, self.shelf, self.site, self.pool, inside, self.ledger, self.clock
         )
-        self.intake = Intake(http, self.connections, self.delivery, self.shelf, answering, inside)
+        self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, inside, self.ledger)
         self.hot = HotPath(self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall)
         self._clients: list[Client] = []
         self.advance(0)
