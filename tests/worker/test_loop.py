@@ -12,7 +12,7 @@ from tests.worker.guards import guards
 from wsrv.engine.ipc.accept import AcceptingSource
 from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.log.format import Combined
-from wsrv.engine.settings import HttpSettings, ListenSettings, ProcessSettings, RuntimeSettings, Settings, SiteSettings
+from wsrv.engine.settings import LimitSettings, ListenSettings, ProcessSettings, RuntimeSettings, Settings, SiteSettings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
@@ -55,7 +55,7 @@ def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Pat
         RuntimeSettings(root),
         (ListenSettings(),),
         ProcessSettings(workers=1),
-        http=HttpSettings(timeout_seconds=5.0),
+        limits=LimitSettings(head_seconds=5.0, body_seconds=5.0, idle_seconds=5.0, write_seconds=5.0),
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)
