@@ -8,7 +8,10 @@ import pytest
 
 from tests.cli.program import wsrv
 from tests.plugins.strangers import COMMAND, GOOD, PRIMITIVES, install
-from wsrv.plugins.hookspecs import API_VERSION
+from wsrv.cli import foreign
+from wsrv.plugins.hookspecs import API_VERSION, hookimpl
+from wsrv.plugins.outside import Outsiders
+from wsrv.plugins.registry import builtin_manager
 
 BROKEN = "raise ImportError('no luck')"
 LEFT_OUT = (
@@ -23,6 +26,11 @@ CLASH = (
 def run(folder: Path, *args: str, **env: str) -> "subprocess.CompletedProcess[str]":
     """`wsrv ARGS` with what is installed in `folder`."""
     return wsrv(*args, env={"PYTHONPATH": str(folder), **env}, cwd=folder)
+
+
+def rows(table: str) -> list[str]:
+    """The lines of a table with one space between its columns."""
+    return [" ".join(line.split()) for line in table.splitlines()]
 
 
 def test_help_lists_the_commands_of_plugins_apart(tmp_path: Path) -> None:
@@ -47,6 +55,14 @@ def test_a_misspelt_name_is_compared_with_the_commands_of_plugins_too(tmp_path: 
         2,
         "wsrv: no command is called hallo; did you mean hello?",
     )
+    install(tmp_path, "tester-bad", BROKEN)
+    assert run(tmp_path, "hallo").stderr == LEFT_OUT + said.stderr
+
+
+def test_a_hidden_command_of_a_plugin_is_not_listed_and_runs(tmp_path: Path) -> None:
+    install(tmp_path, "tester-hello", COMMAND.replace("cli.command()", "cli.command(hidden=True)"))
+    assert "ello" not in run(tmp_path, "--help").stdout
+    assert run(tmp_path, "hello").stdout == "hello\n"
 
 
 def test_help_works_beside_a_broken_plugin_and_names_it_in_one_line(tmp_path: Path) -> None:
@@ -57,12 +73,34 @@ def test_help_works_beside_a_broken_plugin_and_names_it_in_one_line(tmp_path: Pa
     assert "hello" in said.stdout
 
 
-def test_a_hook_that_fails_half_way_leaves_no_command_behind(tmp_path: Path) -> None:
-    install(tmp_path, "tester-half", COMMAND + "    raise OSError('no luck')\n")
+@pytest.mark.parametrize(
+    ("end", "why"), [("raise OSError('no luck')", "OSError: no luck"), ("exit(3)", "SystemExit: 3")]
+)
+def test_a_hook_that_fails_half_way_leaves_no_command_behind(tmp_path: Path, end: str, why: str) -> None:
+    install(tmp_path, "tester-half", f"{COMMAND}    {end}\n")
     said = run(tmp_path, "--help")
     assert said.returncode == 0
-    assert "plugin 'tester_half' (tester-half 1.0) is left out: OSError: no luck; " in said.stderr
+    assert f"plugin 'tester_half' (tester-half 1.0) is left out: {why}; " in said.stderr
     assert "hello" not in said.stdout
+    assert "tester_half plugin tester-half 1.0 no hello" in rows(run(tmp_path, "plugins").stdout)
+
+
+def test_a_hook_that_does_not_want_the_group_is_called_without(tmp_path: Path) -> None:
+    install(tmp_path, "tester-good", GOOD + "@hookimpl\ndef wsrv_register_commands(): pass\n")
+    assert run(tmp_path, "--help").stderr == ""
+    assert "good cache policy tester-good 1.0 yes" in rows(run(tmp_path, "plugins").stdout)
+
+
+def test_what_fails_and_is_nobodys_plugin_is_ours(tmp_path: Path) -> None:
+    class Ours:
+        @hookimpl
+        def wsrv_register_commands(self, cli: object) -> None:
+            raise KeyError("ours")
+
+    manager = builtin_manager()
+    manager.register(Ours(), "ours")
+    with pytest.raises(KeyError):
+        foreign.gather(manager, Outsiders(manager), ())
 
 
 @pytest.mark.parametrize(
@@ -129,8 +167,10 @@ def test_a_command_of_ours_is_never_a_plugins(tmp_path: Path) -> None:
     install(tmp_path, "tester-stats", COMMAND.replace("hello():", "stats():"))
     assert run(tmp_path, "stats", "--help").stdout.startswith("Usage: wsrv stats ")
     assert run(tmp_path, "stats", "--help").stderr == ""
-    helped = run(tmp_path, "--help")
-    assert "'tester_stats' offers command 'stats', which 'wsrv' offers already; " in helped.stderr
+    helped, listed = run(tmp_path, "--help"), run(tmp_path, "plugins")
+    for said in (helped, listed):
+        assert "'tester_stats' offers command 'stats', which 'wsrv' offers already; " in said.stderr
+    assert (helped.returncode, listed.returncode) == (0, 2)
     assert "Commands of plugins" not in helped.stdout
 
 
@@ -165,7 +205,8 @@ def test_the_list_names_what_there_is_and_why_the_rest_is_not(tmp_path: Path) ->
     said = run(tmp_path, "plugins", **variables)
     assert said.returncode == 0
     assert said.stderr == ("wsrv: warning: WSRV_DISABLE_PLUGINS: no plugin is called 'nobody'; see wsrv plugins\n")
-    lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
+    assert [line for line in said.stdout.splitlines() if line != line.rstrip()] == []
+    lines = rows(said.stdout)
     assert lines[0] == "name kind origin available offers"
     assert "socketpair transport builtin yes master dispatches" in lines
     assert "inherit transport builtin yes workers accept" in lines
@@ -178,22 +219,32 @@ def test_the_list_names_what_there_is_and_why_the_rest_is_not(tmp_path: Path) ->
     assert "builtin.flock plugin builtin no" in lines
     document = json.loads(run(tmp_path, "plugins", "--json", **variables).stdout)
     assert (document["schema"], document["api_version"]) == (1, API_VERSION)
-    rows = document["plugins"]
-    (bad,) = [row for row in rows if row["name"] == "tester_bad"]
+    (bad,) = [row for row in document["plugins"] if row["name"] == "tester_bad"]
     assert bad["available"] is False
     assert bad["reason"].startswith("ImportError: no luck; ")
     assert bad["origin"] == "tester-bad 1.0"
 
 
 def test_a_part_that_cannot_work_here_is_listed_with_its_reason(tmp_path: Path) -> None:
-    lame = '    @classmethod\n    def available(cls, settings): return "it is too cold here; heat the room"\n'
+    cold = f"{'very ' * 14}cold-blooded parts freeze; heat the room"
+    lame = f"    @classmethod\n    def available(cls, settings): return {cold!r}\n"
     install(tmp_path, "tester-good", GOOD.replace("@hookimpl", lame + "@hookimpl"))
     lines = run(tmp_path, "plugins").stdout.splitlines()
     (at,) = [number for number, line in enumerate(lines) if line.startswith("good ")]
     assert lines[at].split()[-1] == "no"
-    assert lines[at + 1] == "    it is too cold here; heat the room"
+    assert lines[at + 1 : at + 3] == ["    " + "very " * 13 + "very", "    cold-blooded parts freeze; heat the room"]
     said = run(tmp_path, "serve", "--cache-policy", "good")
-    assert (said.returncode, said.stderr) == (5, "wsrv: good: it is too cold here; heat the room\n")
+    assert (said.returncode, said.stderr) == (5, f"wsrv: good: {cold}\n")
+
+
+def test_a_part_that_fails_when_it_is_asked_is_named_once(tmp_path: Path) -> None:
+    lame = "    @classmethod\n    def available(cls, settings): return 1 / 0\n"
+    install(tmp_path, "tester-good", GOOD.replace("@hookimpl", lame + "@hookimpl"))
+    said = run(tmp_path, "serve", "--cache-policy", "good")
+    assert (said.returncode, said.stderr) == (
+        5,
+        "wsrv: good: available() of 'tester_good' (tester-good 1.0) raised ZeroDivisionError: division by zero\n",
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,5 +270,6 @@ def test_a_plugin_of_which_one_class_is_unfit_is_listed_once_with_all_that_it_of
     install(tmp_path, "tester-half", code)
     said = run(tmp_path, "plugins")
     assert said.returncode == 0
-    lines = [" ".join(line.split()) for line in said.stdout.splitlines()]
-    assert [line for line in lines if "tester-half" in line] == ["tester_half plugin tester-half 1.0 no bad, good"]
+    assert [line for line in rows(said.stdout) if "tester-half" in line] == [
+        "tester_half plugin tester-half 1.0 no bad, good"
+    ]
