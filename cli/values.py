@@ -135,9 +135,10 @@ def _unknown(key: str, value: Any, file: ConfigFile) -> str:
     """The fault of a key that no setting has, with the nearest one that there is."""
     if key in TABLES:
         return f"{file.where(key)}: {key} is a table: write [{key}], and below it {_names_in(key)}"
-    near = nearest(key, KEYS)
-    hint = f"did you mean {near}?" if near else f"there are: {', '.join(KEYS)}"
-    return f"{file.where(key)}: no setting is called {key}; {hint}"
+    what, known = ("table", TABLES) if isinstance(value, dict) else ("setting", KEYS)
+    near = nearest(key, known)
+    hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
+    return f"{file.where(key)}: no {what} is called {key}; {hint}"
 
 
 def _names_in(table: str) -> str:

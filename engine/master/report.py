@@ -42,7 +42,8 @@ def _worker(slot: Slot, now_ns: int) -> dict[str, Any]:
     found["pid"] = process.pid
     found["requests_total"] = sum(responses(counts).values())
     found["connections_active"] = counts[row.OPENED] - counts[row.CLOSED]
-    found["heartbeat_age_seconds"] = round((now_ns - beat_ns) / 1e9, 3) if beat_ns else None
+    # It may have beaten since.
+    found["heartbeat_age_seconds"] = round(max(0, now_ns - beat_ns) / 1e9, 3) if beat_ns else None
     return found
 
 

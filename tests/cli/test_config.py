@@ -178,6 +178,8 @@ def test_show_prints_names_of_files_as_they_are(tmp_path: Path) -> None:
             "server = 1\n",
             ":1: server is a table: write [server], and below it host, port, listen, socket_mode, workers, ",
         ),
+        ("[loog]\n", ":1: no table is called loog; did you mean log?"),
+        ("[zzz]\n", ":1: no table is called zzz; there are: site, server, "),
         ("[[log]]\n", ":1: log is a table: write [log], and below it file, format, max_size, keep"),
         ("server.workers = 'atuo'\n", ":1: server.workers: 'atuo' is not a whole number from 1 to 1024, or auto"),
         ("[server]\nipc = 'sockpair'\n", ":2: server.ipc: no transport 'sockpair'; there are: "),

@@ -71,7 +71,7 @@ def test_unknown_key_comes_with_the_nearest_known_one(tmp_path: Path, text: str,
 
 
 def test_unknown_key_like_no_other_comes_with_the_whole_list(tmp_path: Path) -> None:
-    (fault,) = faults({}, {}, toml(tmp_path, "[zzz]\n"))
+    (fault,) = faults({}, {}, toml(tmp_path, "zzz = 1\n"))
     assert fault.startswith(f"{tmp_path}/wsrv.toml:1: no setting is called zzz; there are: site.root, ")
 
 

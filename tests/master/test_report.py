@@ -165,6 +165,8 @@ def test_a_heartbeat_has_an_age_once_there_was_one(office: Office) -> None:
     age, none = (worker["heartbeat_age_seconds"] for worker in office.report()["workers"])
     assert 3 <= age < 60
     assert none is None
+    office.ledgers[0].beat(monotonic_ns() + 3_000_000_000)  # as when it beats while the report is made
+    assert office.report()["workers"][0]["heartbeat_age_seconds"] == 0
 
 
 def test_statuses_that_were_never_given_are_not_listed() -> None:
