@@ -74,12 +74,17 @@ class SiteSettings:
     """What is served. `pages` holds the error pages used when the site brings none of its own.
 
     `withheld`: files that are never served, under whatever name they are reached: config, passwords.
+    `precompressed`: whether `x.js.br` and its like stand for `x.js`; `compress`: whether what shrinks is compressed.
+    `types`: content types by suffix with its dot, beside those that are known.
     """
 
     root: Path
     pages: Path
     index: str = "index.html"
     withheld: tuple[Path, ...] = ()
+    precompressed: bool = True
+    compress: bool = True
+    types: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

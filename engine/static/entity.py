@@ -1,13 +1,13 @@
 # What an answer is made of, short of its Date: a status, fields and bytes that belong together.
 #
 # Rule 1: the fields of an entity describe its bytes and no others; both come from one open file, or from this program.
-# Rule 2: an ETag is strong (RFC 9110 8.8.1): two different contents never share one.
+# Rule 2: an ETag is strong (RFC 9110 8.8.1): two different contents never share one, nor do two codings of one.
 # Rule 3: an entity that is not `settled` may be sent, never kept.
 """Representations, redirects, and the refusal to give either."""
 
 import html
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from wsrv.engine.http.conditional import Validators
@@ -50,16 +50,47 @@ class Identity(NamedTuple):
         """The identity that a stat shows."""
         return cls(stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
+    def is_older(self, other: "Identity") -> bool:
+        """Whether it was modified before `other`. A stamp of whole seconds, as some tools set it, is compared so."""
+        if self.mtime_ns % _NS:
+            return self.mtime_ns < other.mtime_ns
+        return self.mtime_ns < other.mtime_ns // _NS * _NS
+
+
+class Sibling(NamedTuple):
+    """A file that holds another in a content coding: `x.js.br` beside `x.js`."""
+
+    coding: bytes
+    identity: Identity
+
+
+class Basis(NamedTuple):
+    """What decided on a representation of a path: an equal one later says that the choice would be the same.
+
+    `plain` is None where there are only siblings; `siblings` where nobody asked for them.
+    """
+
+    plain: Identity | None
+    siblings: tuple[Sibling, ...] | None = None
+
+    def current(self) -> dict[bytes, Identity]:
+        """By coding, the siblings that were not left behind when the plain file was modified."""
+        plain = self.plain
+        return {s.coding: s.identity for s in self.siblings or () if plain is None or not s.identity.is_older(plain)}
+
 
 @dataclass(slots=True)
 class Entity:
     """A representation, ready to be sent.
 
-    `path`: the file beneath its root, the index for a directory; b"" where no file stands behind it.
+    `path`: the file beneath its root, the index for a directory; b"" where no file stands behind it. Of a sibling, the
+    file that it stands beside.
     `length`: of the body, in bytes. `body`: the bytes, or None for what is too large to hold and is streamed.
     `etag`, `last_modified`: as they stand in the fields; b"" where there is none. `mtime_seconds`: the same date.
     `fields`: every response field but Server, Date and Connection, in order.
     `settled`: whether `identity` can be trusted to change when the content does; if not, do not keep the entity.
+    `coding`: the content coding of the bytes; b"" for none. `basis`: None where there is nothing to negotiate.
+    `compressible`: the bytes, which have no coding, are worth one.
     """
 
     status: int
@@ -73,6 +104,9 @@ class Entity:
     fields: tuple[tuple[bytes, bytes], ...]
     path: bytes
     settled: bool
+    coding: bytes = b""
+    basis: Basis | None = None
+    compressible: bool = False
 
     @property
     def validators(self) -> Validators:
@@ -108,27 +142,82 @@ def _fields(kind: bytes, length: int) -> tuple[tuple[bytes, bytes], ...]:
     return (b"Content-Type", kind), (b"Content-Length", b"%d" % length)
 
 
-def _rests(ctime_ns: int, now_ns: int) -> bool:
+def rests(ctime_ns: int, now_ns: int) -> bool:
     """Whether a write after `now_ns` must carry another ctime. One from the future shows that the clock was set."""
     granule_ns = _GRANULE_NS if ctime_ns % _NS else _COARSE_GRANULE_NS
     return abs(now_ns - ctime_ns) >= granule_ns
 
 
-def of_file(path: bytes, identity: Identity, body: bytes | None, now_ns: int) -> Entity:
+class Negotiated(NamedTuple):
+    """What there is to say of a file where one path may have several representations. As in Entity."""
+
+    coding: bytes = b""
+    basis: Basis | None = None
+    compressible: bool = False
+
+
+_ALONE = Negotiated()
+
+
+def of_file(
+    path: bytes, identity: Identity, body: bytes | None, now_ns: int, kind: bytes, negotiated: Negotiated = _ALONE
+) -> Entity:
     """The entity of a file: `identity` and `body` were had from one descriptor, `now_ns` (wall clock) before both."""
-    settled = _rests(identity.ctime_ns, now_ns)
+    settled = rests(identity.ctime_ns, now_ns)
+    coding, basis, compressible = negotiated
     # A change of mtime or content always changes ctime, so mtime has nothing to add here.
     etag = b'"%x-%x-%x"' % (identity.ctime_ns, identity.size, identity.ino)
     if not settled:
         # The next content may come with the same stamps. Then it must not match what clients keep of this one.
-        etag = b'%b-%x"' % (etag[:-1], now_ns)
+        etag = _extended(etag, b"%x" % now_ns)
+    if coding:
+        # One file may be reached as itself and as another's sibling.
+        etag = _extended(etag, coding)
     # A date later than that of the answer must not be sent (RFC 9110 8.8.2.1).
     mtime_seconds = min(identity.mtime_ns, now_ns) // _NS
     last_modified = http_date(mtime_seconds)
-    kind = content_type(path)
     stamps = ((b"Last-Modified", last_modified), (b"ETag", etag), (b"Accept-Ranges", b"bytes"))
-    fields = (*_fields(kind, identity.size), *stamps)
-    return Entity(200, kind, identity.size, etag, mtime_seconds, last_modified, identity, body, fields, path, settled)
+    fields = [*_fields(kind, identity.size), *stamps]
+    if coding:
+        fields.insert(2, (b"Content-Encoding", coding))
+    if basis is not None:
+        fields.append((b"Vary", b"Accept-Encoding"))
+    return Entity(
+        status=200,
+        content_type=kind,
+        length=identity.size,
+        etag=etag,
+        mtime_seconds=mtime_seconds,
+        last_modified=last_modified,
+        identity=identity,
+        body=body,
+        fields=tuple(fields),
+        path=path,
+        settled=settled,
+        coding=coding,
+        basis=basis,
+        compressible=compressible,
+    )
+
+
+def recoded(entity: Entity, coding: bytes, body: bytes, mark: bytes) -> Entity:
+    """The entity of the same content in another coding, or in none. `mark` tells its bytes from others made so."""
+    etag = _extended(entity.etag, mark)
+    fields: list[tuple[bytes, bytes]] = []
+    for name, value in entity.fields:
+        if name == b"Content-Length":
+            fields.append((name, b"%d" % len(body)))
+            if coding:
+                fields.append((b"Content-Encoding", coding))
+        elif name != b"Content-Encoding":
+            fields.append((name, etag if name == b"ETag" else value))
+    return replace(
+        entity, length=len(body), etag=etag, body=body, fields=tuple(fields), coding=coding, compressible=False
+    )
+
+
+def _extended(etag: bytes, word: bytes) -> bytes:
+    return b'%b-%b"' % (etag[:-1], word)
 
 
 def of_bytes(status: int, kind: bytes, body: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> Entity:

@@ -4,15 +4,16 @@
 # Rule 2: nothing but regular files is read; a fifo or device is opened without waiting (O_NONBLOCK) and let go.
 # Rule 3: with `nowait` only what the kernel holds in memory is had; else BlockingIOError, and nothing has happened.
 # Rule 4: without it, every failure is a NotServed.
-"""Files as entities."""
+"""Files, and what they hold."""
 
 import errno
 import os
 import stat
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
-from wsrv.engine.static.entity import Entity, Identity, NotServed, of_file
+from wsrv.engine.static.entity import Identity, NotServed
 from wsrv.engine.static.openat2 import open_beneath
 
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -44,6 +45,14 @@ _STATUSES = {
     errno.EAGAIN: 503,
     errno.ESTALE: 503,
 }
+
+
+class Contents(NamedTuple):
+    """A file as it was at `began_ns` (wall clock) or later; `body` is None where it is too long to be held."""
+
+    identity: Identity
+    body: bytes | None
+    began_ns: int
 
 
 def refusal(error: OSError) -> NotServed:
@@ -92,32 +101,32 @@ def _read(fd: int, size: int, *, nowait: bool) -> bytes:
 
 def _read_once(
     root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool
-) -> Entity | None:
-    """The entity, or None when the file changed, or was cut short, while it was read."""
+) -> Contents | None:
+    """What the file holds, or None when it changed, or was cut short, while it was read."""
     fd, before = open_regular(root_fd, path, nowait=nowait)
     try:
         now_ns = clock()
         identity = Identity.of(before)
         if identity.size > max_body_bytes:
-            return of_file(path, identity, None, now_ns)
+            return Contents(identity, None, now_ns)
         body = _read(fd, identity.size, nowait=nowait)
         if len(body) != identity.size or Identity.of(os.fstat(fd)) != identity:
             return None
-        return of_file(path, identity, body, now_ns)
+        return Contents(identity, body, now_ns)
     finally:
         os.close(fd)
 
 
-def load(root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool) -> Entity:
-    """The entity of the regular file at `path`, with its body when that is no longer than `max_body_bytes`.
+def load(root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool) -> Contents:
+    """The regular file at `path`, with its body when that is no longer than `max_body_bytes`.
 
     `clock` is the wall clock in ns. Raises OSError, IsADirectoryError for a directory, BlockingIOError with `nowait`
     for what has to be asked again without; NotServed(503) when the file did not hold still through five readings.
     """
     for pause_seconds in (*_PAUSES_SECONDS, None):
-        entity = _read_once(root_fd, path, max_body_bytes, clock, nowait=nowait)
-        if entity is not None:
-            return entity
+        contents = _read_once(root_fd, path, max_body_bytes, clock, nowait=nowait)
+        if contents is not None:
+            return contents
         if nowait:
             raise BlockingIOError(errno.EAGAIN, "the file changed while it was read", path)
         if pause_seconds is not None:

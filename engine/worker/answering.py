@@ -7,7 +7,7 @@
 """Answering whole requests, in the slow lane."""
 
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -16,31 +16,30 @@ from wsrv.engine.http.head import refusal_of
 from wsrv.engine.http.ranges import Span, choose, unsatisfied
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
 from wsrv.engine.static.entity import Entity, of_options
+from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
+from wsrv.engine.worker.connection import Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.errands import Errand, Errands, Resumption
 from wsrv.engine.worker.inside import PREFIX, Inside
-from wsrv.engine.worker.pool import FilePool, Finished, Work
+from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.request import Request
-
-# A connection, and the call that answers what it waited for.
-Resumption = tuple[Connection, Callable[[], None]]
+from wsrv.engine.worker.routes import Routes
 
 
-class Errand(NamedTuple):
-    """What the pool does for requests, and what is made of it.
+class Found(NamedTuple):
+    """What a look-up has found, and when it began."""
 
-    One job serves all requests with an equal `ticket`: `settle` is called once, in the loop, with what came of `work`;
-    `answer` for each request, with what `settle` returned.
-    """
+    entity: Entity
+    began_ns: int
 
-    ticket: Hashable
-    work: Work
-    settle: Callable[[Finished], object]
-    answer: Callable[[Connection, Request, object, int], None]
+    @classmethod
+    def of(cls, done: Finished) -> object:
+        """What the pool has found, or why it has not."""
+        return cls(done.outcome, done.began_ns) if isinstance(done.outcome, Entity) else done.outcome
 
 
 class Answering:
@@ -56,24 +55,22 @@ class Answering:
         inside: Inside,
         ledger: Ledger,
         clock: Clock,
+        bounds: Bounds,
     ) -> None:
         self._inside = inside
         self._options = of_options()
-        self._connections = connections
         self._delivery = delivery
         self._shelf = shelf
         self._site = site
-        self._pool = pool
         self._ledger = ledger
         self._clock = clock
-        self._waiting: dict[Hashable, tuple[Errand, list[tuple[Connection, Request]]]] = {}
+        self._errands = Errands(pool, connections)
+        self._routes = Routes(shelf)
+        self._bounds = bounds
 
     def finished(self, done: Finished, now_ns: int) -> Iterator[Resumption]:
         """Everybody who waits for what the pool has finished, and how they are answered."""
-        errand, waiting = self._waiting.pop(done.ticket)
-        settled = errand.settle(done)
-        for conn, request in waiting:
-            yield conn, partial(errand.answer, conn, request, settled, now_ns)
+        return self._errands.finished(done, now_ns)
 
     def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer a request that is whole, or have it fetched."""
@@ -94,66 +91,97 @@ class Answering:
             self._inside.begin(conn, request, now_ns)
             return
         try:
-            key = request.path = to_path(line.path)
+            path = request.path = to_path(line.path)
         except BadTarget as e:
             self.error(conn, request, e.status, now_ns, str(e))
             return
-        if is_hidden(key):
+        if is_hidden(path):
             self.error(conn, request, 404, now_ns)
             return
-        cached = self._shelf.find(key, now_ns)
+        cached = self._routes.find(self._site, path, request.accepted, now_ns)
         if cached is not None:
             self._ledger.counts[HITS] += 1
-            self._shelf.store.policy.hit(key)
+            self._shelf.store.policy.hit(cached.key)
             self._answer(conn, request, cached, now_ns)
             return
         self._ledger.counts[MISSES] += 1
+        look = partial(self._site.find, path, line.path, query=line.query, accepted=request.accepted)
         try:
-            entity = self._site.find(key, line.path, query=line.query, nowait=True)
+            entity = look(nowait=True)
         except BlockingIOError:
-            self._have_fetched(conn, request, now_ns)
+            # The query is part of the ticket: a redirect repeats it, and it is nobody else's to see.
+            ticket = (path, line.query, request.accepted)
+            self._send(conn, request, Errand(ticket, partial(look, nowait=False), Found.of, self._resume), now_ns)
             return
         except NotServed as e:
             self.error(conn, request, e.status, now_ns)
             return
-        self._answer(conn, request, self._keep(key, key, entity, now_ns), now_ns)
-
-    def _keep(self, key: bytes, path: bytes, entity: Entity, checked_ns: int) -> Cached:
-        """Hold `entity` if it may be held, and say how full the store is."""
-        cached = self._shelf.keep(key, self._site, path, entity, checked_ns)
-        self._shelf.gauge(self._ledger.counts)
-        return cached
-
-    def _have_fetched(self, conn: Connection, request: Request, now_ns: int) -> None:
-        """Let the pool read what only the disk has."""
-        key = request.path
-        raw_path, query = request.line.path, request.line.query
-
-        def settle(done: Finished) -> object:
-            found = done.outcome
-            return self._keep(key, key, found, done.began_ns) if isinstance(found, Entity) else found
-
-        # The query is part of the ticket: a redirect repeats it, and it is nobody else's to see.
-        work = partial(self._site.find, key, raw_path, query=query, nowait=False)
-        self._send(conn, request, Errand((key, query), work, settle, self._resume), now_ns)
+        self._represent(conn, request, Found(entity, now_ns), now_ns)
 
     def _resume(self, conn: Connection, request: Request, found: object, now_ns: int) -> None:
         """Answer a request that waited for a file."""
-        if isinstance(found, Cached):
-            self._answer(conn, request, found, now_ns)
+        if isinstance(found, Found):
+            self._represent(conn, request, found, now_ns)
         else:
             assert isinstance(found, NotServed), "a look-up ends with an entity or with NotServed"
             self.error(conn, request, found.status, now_ns)
 
+    def _represent(self, conn: Connection, request: Request, found: Found, now_ns: int) -> None:
+        """Answer with what was found at the path, in a coding that the client takes."""
+        entity, path = found.entity, request.path
+        try:
+            coding = coding_wanted(entity, request.accepted, self._bounds)
+        except NotServed as e:
+            self.error(conn, request, e.status, now_ns, str(e))
+            return
+        if coding is None:
+            self._settle_on(conn, request, self._keep(path, entity, found.began_ns), now_ns)
+            return
+        known = self._routes.recoded(path, coding, entity, found.began_ns)
+        if known is not None:
+            self._settle_on(conn, request, known, now_ns)
+            return
+
+        def settle(done: Finished) -> object:
+            made = done.outcome
+            return self._keep(path, made, found.began_ns) if isinstance(made, Entity) else made
+
+        def answer(conn: Connection, request: Request, made: object, now_ns: int) -> None:
+            if isinstance(made, Cached) and (made.entity.coding or request.accepted.identity):
+                self._settle_on(conn, request, made, now_ns)
+            elif isinstance(made, NotServed):
+                as_it_is(conn, request, made.status, now_ns)
+            else:
+                self.error(conn, request, 406, now_ns)
+
+        def as_it_is(conn: Connection, request: Request, status: int, now_ns: int) -> None:
+            # Not to be shelved: the next one shall have the coding.
+            request.front = None
+            if status == 503 and not entity.coding and request.accepted.identity:
+                self._answer(conn, request, self._keep(path, entity, found.began_ns), now_ns)
+            else:
+                self.error(conn, request, status, now_ns)
+
+        work = partial(recode, entity, coding, self._bounds)
+        errand = Errand((path, coding, entity.identity, entity.basis), work, settle, answer, computes=True)
+        if not self._errands.send(conn, request, errand, now_ns):
+            as_it_is(conn, request, 503, now_ns)
+
+    def _settle_on(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
+        """Answer with what serves all who take the same codings."""
+        self._routes.note(self._site, request.path, request.accepted, cached)
+        self._answer(conn, request, cached, now_ns)
+
+    def _keep(self, path: bytes, entity: Entity, checked_ns: int) -> Cached:
+        """Hold `entity` if it may be held, and say how full the store is."""
+        cached = self._routes.keep(self._site, path, entity, checked_ns)
+        self._shelf.gauge(self._ledger.counts)
+        return cached
+
     def _send(self, conn: Connection, request: Request, errand: Errand, now_ns: int) -> None:
         """Let the pool do something for `request`, which waits; 503 where the pool has no place for it."""
-        if errand.ticket not in self._waiting:
-            if not self._pool.submit(errand.ticket, errand.work, now_ns):
-                self.error(conn, request, 503, now_ns)
-                return
-            self._waiting[errand.ticket] = (errand, [])
-        self._waiting[errand.ticket][1].append((conn, request))
-        self._connections.want(conn, WAIT, NOTHING, now_ns)
+        if not self._errands.send(conn, request, errand, now_ns):
+            self.error(conn, request, 503, now_ns)
 
     def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
         """Answer with an entity, or as the client's conditions and its Range say."""
@@ -163,7 +191,7 @@ class Answering:
             return
         head_only = request.line.method == b"HEAD"
         if entity.body is None and not head_only:
-            self._stream(conn, request, now_ns)
+            self._stream(conn, request, entity, now_ns)
             return
         if request.front is None:
             status, spans = self._choice(request, entity, cached.checked_ns)
@@ -175,10 +203,10 @@ class Answering:
         if request.front is not None:
             self._shelf.shelve(prepared, request.front, request.raw_line)
 
-    def _stream(self, conn: Connection, request: Request, now_ns: int) -> None:
+    def _stream(self, conn: Connection, request: Request, found: Entity, now_ns: int) -> None:
         """Answer with a file that is too large to hold. Its conditions concern the very file that is open now."""
         try:
-            fd, entity = self._site.open_for_sending(request.path)
+            fd, entity = self._site.open_for_sending(request.path, found)
         except NotServed as e:
             self.error(conn, request, e.status, now_ns)
             return

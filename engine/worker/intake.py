@@ -247,7 +247,7 @@ class Intake:
         conn.hear(known.fields)
         stays = persistent(line, known.fields) and not self.draining and line.method != b"CONNECT"
         front = known.front if known.plain and not self.draining else None
-        request = Request(raw_line, line, known.fields, known.client, front, stays)
+        request = Request(raw_line, line, known.fields, known.client, front, stays, known.accepted)
         talk.began.append(talk.began_ns)
         talk.began_ns = now_ns
         body = None if known.plain else BodyReader.of(known.fields)

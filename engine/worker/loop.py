@@ -26,6 +26,7 @@ from wsrv.engine.log.format import Format
 from wsrv.engine.settings import Settings
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.recoding import Bounds
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
@@ -37,7 +38,7 @@ from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.pool import FilePool, PoolLocks
-from wsrv.engine.worker.prepared import Shelf
+from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
 
 if TYPE_CHECKING:
     from wsrv.engine.tls.certificates import Certificates
@@ -89,7 +90,12 @@ class Worker:
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
-        answering = Answering(connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock)
+        # What one worker may keep: to compress what cannot be kept would be to compress it for every client.
+        share = settings.cache.capacity_bytes // settings.process.workers - OVERHEAD_BYTES
+        bounds = Bounds(compressed=share, decoded=settings.cache.max_object_bytes)
+        answering = Answering(
+            connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock, bounds
+        )
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, inside, ledger)
         self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._reception = self._make_reception(settings, log_format)

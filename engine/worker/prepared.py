@@ -18,6 +18,7 @@ from wsrv.engine.cache.store import Store
 from wsrv.engine.http.bounds import DEFAULT_BOUNDS, Bounds
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.fields import Fields, parse_fields
+from wsrv.engine.http.negotiation import Acceptable, acceptable
 from wsrv.engine.http.response import HeadTemplate
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import CacheSettings
@@ -30,7 +31,7 @@ from wsrv.engine.worker.clock import SECOND_NS, Clock
 # Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
 JOIN_BYTES = 16 * 1024
 # What an entity takes beside its body, roughly: the objects, the head, the dict slots.
-OVERHEAD_BYTES = 2560
+OVERHEAD_BYTES = 3072
 # A small body is held once, and once more in the wire bytes of each kind of Connection field.
 COPIES = 4
 # Field blocks are remembered up to this size each and this much in all.
@@ -93,20 +94,24 @@ class Reading(NamedTuple):
     hostless: bool
     close: bool
     keep_alive: bool
+    accepted: Acceptable
 
     @classmethod
     def of(cls, fields: Fields) -> "Reading":
         """The reading of a parsed block."""
-        return cls(fields.host is None, fields.close, fields.keep_alive)
+        return cls(fields.host is None, fields.close, fields.keep_alive, acceptable(fields.get(b"accept-encoding")))
 
 
 class Remembered:
     """A parsed field block. `front` is empty for good where the request needs more than a look-up."""
 
-    __slots__ = ("client", "fields", "front", "plain")
+    __slots__ = ("accepted", "client", "fields", "front", "plain")
 
-    def __init__(self, fields: Fields, front: dict[bytes, Prepared], plain: bool, client: bytes) -> None:
+    def __init__(
+        self, fields: Fields, accepted: Acceptable, front: dict[bytes, Prepared], plain: bool, client: bytes
+    ) -> None:
         self.fields = fields
+        self.accepted = accepted
         self.front = front
         self.plain = plain
         self.client = client
@@ -144,9 +149,10 @@ class Shelf:
         fields = parse_fields(block, self._bounds)
         plain = not (fields.conditional or fields.chunked or fields.content_length or fields.other_expectation)
         plain = plain and fields.range is None
-        front = self._fronts.setdefault(Reading.of(fields), {}) if plain else {}
+        reading = Reading.of(fields)
+        front = self._fronts.setdefault(reading, {}) if plain else {}
         client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
-        known = Remembered(fields, front, plain, client)
+        known = Remembered(fields, reading.accepted, front, plain, client)
         if len(block) <= BLOCK_BYTES and not self._forgetful:
             weight = len(block) + BLOCK_OVERHEAD_BYTES
             self._remembered_bytes += weight
@@ -237,8 +243,8 @@ class Shelf:
                 cached.checked_ns = now_ns
                 return True
         except BlockingIOError:
-            # Only the disk can tell: the pool reads it again.
-            pass
+            # Only the disk can tell. The pool looks again; if nothing has changed, what was made of it still serves.
+            return False
         self.store.drop(cached.key)
         return False
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from wsrv.engine.http.fields import Fields
 from wsrv.engine.http.head import RequestLine
+from wsrv.engine.http.negotiation import AS_IT_IS, Acceptable
 from wsrv.engine.http.ranges import Span
 from wsrv.engine.worker.prepared import Prepared
 
@@ -13,7 +14,7 @@ from wsrv.engine.worker.prepared import Prepared
 class Request:
     """A parsed request: its raw line for the log, and what its answer must do with the connection."""
 
-    __slots__ = ("client", "fields", "front", "line", "path", "persistent", "raw_line")
+    __slots__ = ("accepted", "client", "fields", "front", "line", "path", "persistent", "raw_line")
 
     def __init__(
         self,
@@ -23,6 +24,7 @@ class Request:
         client: bytes,
         front: dict[bytes, Prepared] | None,
         persistent: bool,
+        accepted: Acceptable = AS_IT_IS,
     ) -> None:
         self.raw_line = raw_line
         self.line = line
@@ -30,6 +32,7 @@ class Request:
         self.client = client
         self.front = front
         self.persistent = persistent
+        self.accepted = accepted
         self.path = b""
 
 

@@ -7,7 +7,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -91,9 +91,11 @@ def make_site(root: Path) -> Iterator[MakeSite]:
     """Makes sites over `root` and closes them."""
     made: list[Site] = []
 
-    def make(clock: Callable[[], int] = later, max_object_bytes: int = 1 << 20, path: Path = root) -> Site:
+    def make(
+        clock: Callable[[], int] = later, max_object_bytes: int = 1 << 20, path: Path = root, **settings: Any
+    ) -> Site:
         cache = CacheSettings(max_object_bytes=max_object_bytes)
-        site = Site(SiteSettings(root=path, pages=path / "no-pages"), cache, clock=clock)
+        site = Site(SiteSettings(root=path, pages=path / "no-pages", **settings), cache, clock=clock)
         made.append(site)
         return site
 

@@ -44,8 +44,8 @@ def test_unsettled_file_gets_a_tag_that_never_comes_again(make_site: MakeSite, r
 
 def test_times_in_whole_seconds_take_seconds_to_settle() -> None:
     coarse = Identity(1, 2, 1, 5 * 10**9, 5 * 10**9)
-    assert not of_file(b"a", coarse, b"a", 7 * 10**9).settled
-    assert of_file(b"a", coarse, b"a", 8 * 10**9).settled
+    assert not of_file(b"a", coarse, b"a", 7 * 10**9, b"text/plain").settled
+    assert of_file(b"a", coarse, b"a", 8 * 10**9, b"text/plain").settled
 
 
 def test_same_size_and_mtime_in_place_is_another_tag(make_site: MakeSite, root: Path) -> None:

@@ -5,7 +5,7 @@ import mimetypes
 
 import pytest
 
-from wsrv.engine.static import mime
+from wsrv.engine.static import mimetable
 from wsrv.engine.static.mime import content_type
 
 
@@ -69,7 +69,7 @@ def test_host_table_has_no_say() -> None:
 
 
 def test_no_suffix_is_listed_twice() -> None:
-    for table in (mime._BY_TYPE, mime._BY_NAME):
+    for table in (mimetable.BY_TYPE, mimetable.BY_NAME):
         words = [word for line in table.values() for word in line.split()]
         assert sorted(words) == sorted(set(words))
 

@@ -43,6 +43,7 @@ def test_file_comes_whole_with_its_fields(site: Site, root: Path) -> None:
         (b"Last-Modified", b"Sun, 06 Nov 1994 08:49:37 GMT"),
         (b"ETag", entity.etag),
         (b"Accept-Ranges", b"bytes"),
+        (b"Vary", b"Accept-Encoding"),
     )
     assert entity.etag == f'"{seen.st_ctime_ns:x}-4-{seen.st_ino:x}"'.encode()
     assert entity.identity == (seen.st_dev, seen.st_ino, 4, seen.st_mtime_ns, seen.st_ctime_ns)

@@ -4,6 +4,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,13 +35,13 @@ class Cold:
         self.go_on = threading.Semaphore(0)
         patch.setattr(bench.site, "find", self)
 
-    def __call__(self, path: bytes, raw_path: bytes, *, nowait: bool, query: bytes = b"") -> Entity:
+    def __call__(self, path: bytes, raw_path: bytes, *, nowait: bool, **options: Any) -> Entity:
         if nowait:
             raise BlockingIOError
         self.looked_up.append(path)
         self.begun.release()
         assert self.go_on.acquire(timeout=BOUND_SECONDS)
-        return self._find(path, raw_path, nowait=False, query=query)
+        return self._find(path, raw_path, nowait=False, **options)
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_what_follows_a_request_that_waits_is_answered_after_it(bench: Workbench
 def test_a_look_up_that_breaks_is_a_500(
     bench: Workbench, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*path: bytes, nowait: bool, query: bytes = b"") -> Entity:
+    def broken(*path: bytes, nowait: bool, **options: object) -> Entity:
         raise BlockingIOError if nowait else ZeroDivisionError
 
     monkeypatch.setattr(bench.site, "find", broken)
@@ -127,7 +128,7 @@ def test_a_look_up_that_breaks_is_a_500(
 def test_a_bug_of_ours_costs_one_client_one_answer(
     bench: Workbench, monkeypatch: Patch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*path: bytes, nowait: bool, query: bytes = b"") -> Entity:
+    def broken(*path: bytes, nowait: bool, **options: object) -> Entity:
         raise ZeroDivisionError
 
     monkeypatch.setattr(bench.site, "find", broken)

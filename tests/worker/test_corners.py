@@ -21,10 +21,10 @@ GET = b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n"
 def make_cold(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     find = bench.site.find
 
-    def cold(path: bytes, raw_path: bytes, *, nowait: bool, query: bytes = b"") -> Entity:
+    def cold(path: bytes, raw_path: bytes, *, nowait: bool, **options: Any) -> Entity:
         if nowait:
             raise BlockingIOError
-        return find(path, raw_path, nowait=False, query=query)
+        return find(path, raw_path, nowait=False, **options)
 
     monkeypatch.setattr(bench.site, "find", cold)
 

@@ -3,6 +3,7 @@
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,10 +23,10 @@ def test_conditions_on_a_streamed_file_concern_the_one_that_is_sent(
     new = os.urandom(1_400_000)
     open_for_sending = held.site.open_for_sending
 
-    def replaced(path: bytes) -> tuple[int, Entity]:
+    def replaced(path: bytes, like: Entity) -> tuple[int, Entity]:
         (files / "new").write_bytes(new)
         (files / "new").rename(files / "large")
-        return open_for_sending(path)
+        return open_for_sending(path, like)
 
     for condition, status in ((b"If-Range: ", 200), (b"If-Match: ", 412), (b"If-None-Match: ", 206)):
         (files / "large").write_bytes(FILES[b"/large"])
@@ -141,10 +142,10 @@ def test_who_sends_no_more_while_the_pool_works_for_him_gets_the_whole_answer(
 ) -> None:
     find = held.site.find
 
-    def cold(path: bytes, raw_path: bytes, *, nowait: bool, query: bytes = b"") -> Entity:
+    def cold(path: bytes, raw_path: bytes, *, nowait: bool, **options: Any) -> Entity:
         if nowait:
             raise BlockingIOError
-        return find(path, raw_path, nowait=False, query=query)
+        return find(path, raw_path, nowait=False, **options)
 
     monkeypatch.setattr(held.site, "find", cold)
     client = held.tcp_client() if over_tcp else held.client()

@@ -241,7 +241,7 @@ def test_when_only_the_disk_can_tell_the_answer_is_not_renewed(
     monkeypatch.setattr(bench.site, "unchanged", cold)
     bench.advance(1)
     assert not bench.shelf.renew(prepared, bench.now_ns)
-    assert not bench.shelf.remember(BLOCK).front
+    assert bench.shelf.find(b"a.txt", bench.now_ns) is None
 
 
 def test_an_answer_is_good_until_the_look_at_its_file_is_due_or_the_second_ends(bench: Workbench) -> None:

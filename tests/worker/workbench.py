@@ -15,6 +15,7 @@ from wsrv.engine.settings import UNIX, CacheSettings, LimitSettings, SiteSetting
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import OPENED, STATUS_INDEX, Ledger
 from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.recoding import Bounds
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.answering import Answering
@@ -107,8 +108,17 @@ class Workbench:
         self.line.setblocking(False)
         status = StatusSettings(allow=("127.0.0.0/8", UNIX))
         inside = Inside(status, self.line, self.connections, self.delivery, self.shelf)
+        bounds = Bounds(compressed=cache.capacity_bytes, decoded=cache.max_object_bytes)
         answering = Answering(
-            self.connections, self.delivery, self.shelf, self.site, self.pool, inside, self.ledger, self.clock
+            self.connections,
+            self.delivery,
+            self.shelf,
+            self.site,
+            self.pool,
+            inside,
+            self.ledger,
+            self.clock,
+            bounds,
         )
         self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, inside, self.ledger)
         self.hot = HotPath(self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall)
