@@ -49,10 +49,10 @@ def png(noise: int = 1) -> bytes:
 
 
 def wasm(padding: int = 0) -> bytes:
-    """A module that exports `add`; with up to 16,000 bytes in a section of no meaning."""
+    """A module that exports `add`; with up to 16,000 bytes in a section of no meaning, which shrink to a half."""
     if not padding:
         return _WASM
-    content = b"\x01x" + bytes(padding)
+    content = b"\x01x" + bytes(random.Random(0).choices(range(16), k=padding))
     return _WASM + bytes((0, len(content) & 0x7F | 0x80, len(content) >> 7)) + content
 
 
