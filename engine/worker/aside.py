@@ -35,7 +35,7 @@ class Aside(Connection):
     end is a named proxy; `awaits_header` while it has not said in a PROXY header for whom it speaks.
     """
 
-    __slots__ = ("_client", "awaits_header", "peer", "proxies", "secure_port", "tls")
+    __slots__ = ("_client", "awaits_header", "parked", "peer", "proxies", "secure_port", "tls")
 
     REST: ClassVar[int] = ASIDE
 
@@ -46,6 +46,8 @@ class Aside(Connection):
         self.peer = peer
         self.proxies: Proxies | None = None
         self.awaits_header = False
+        # In line for the next step of its greeting.
+        self.parked = False
         self._client: Client | None = None
 
     @property

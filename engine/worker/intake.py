@@ -243,8 +243,8 @@ class Intake:
         except Malformed as e:
             self._refuse(conn, e, now_ns, raw_line)
             return False
-        # What follows a CONNECT may be meant for a tunnel that is not there.
         conn.hear(known.fields)
+        # What follows a CONNECT may be meant for a tunnel that is not there.
         stays = persistent(line, known.fields) and not self.draining and line.method != b"CONNECT"
         front = known.front if known.plain and not self.draining else None
         request = Request(raw_line, line, known.fields, known.client, front, stays, known.accepted)

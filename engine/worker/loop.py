@@ -170,6 +170,8 @@ class Worker:
                 self._call(fd, now_ns)
         if batch:
             self._hot.turn(batch, now_ns)
+        if self._reception is not None:
+            self._reception.turn(now_ns)
         if now_ns >= self._next_tick_ns:
             self._tick(now_ns)
         if self._drain_until_ns:
@@ -229,8 +231,6 @@ class Worker:
         elif fd == self._signals.fileno():
             self._signals.recv(64)
             self._drain(now_ns, self._grace_ns)
-        elif self._reception is not None and fd == self._reception.fileno():
-            self._reception.turn(now_ns)
         elif fd == self._station.master:
             # Whoever waits for its word has to hear that there is none.
             self._intake.told(now_ns)

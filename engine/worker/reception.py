@@ -5,13 +5,14 @@
 #            └─ to be sent there ─────────────────────────────────> ASIDE
 #
 # Rule 1: a handshake is up to two milliseconds of arithmetic. So many at once wait in a line of their own, and a round
-#         of the loop makes steps for a bounded time: whoever asks in the clear waits for that long, however many
-#         handshakes there are.
+#         of the loop makes steps for a bounded time, at its end: whoever asks in the clear waits for that long at most,
+#         however many handshakes there are.
 # Rule 2: a greeting has one deadline from its beginning, however often its client says a byte.
 """Receiving connections that are none of the hot path's."""
 
 import os
 from collections import deque
+from itertools import islice
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -61,8 +62,11 @@ class Reception:
         self._connections = connections
         self._intake = intake
         self._ledger = ledger
+        # Whose client has said something in this round, and who is parked from rounds before.
+        self._fresh: list[Aside] = []
         self._line: deque[Aside] = deque()
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._rings = False
 
     def fileno(self) -> int:
         """An eventfd in the loop."""
@@ -96,22 +100,40 @@ class Reception:
     def go_on(self, conn: Connection) -> None:
         """The client of a greeting has said something, or taken something: it stands in line for its next step."""
         assert isinstance(conn, Aside), "only those are greeted"
-        self._connections.epoll.modify(conn.fd, NOTHING)
-        if not self._line:
-            os.eventfd_write(self._bell, 1)
-        self._line.append(conn)
+        if not conn.parked:
+            self._fresh.append(conn)
 
     def turn(self, now_ns: int) -> None:
-        """Make steps for a bounded time."""
+        """Make steps for a bounded time, at the end of a round: who asks in the clear has been answered."""
+        if not (self._fresh or self._line):
+            return
+        for conn in self._fresh:
+            conn.parked = True
+        stood = len(self._line)
+        self._line.extend(self._fresh)
+        self._fresh.clear()
         until_ns = monotonic_ns() + _TURN_NS
         while self._line:
             conn = self._line.popleft()
+            stood -= 1
+            conn.parked = False
             if conn.state == GREETING:
                 self._step(conn, now_ns)
             if monotonic_ns() >= until_ns:
                 break
-        if not self._line:
-            os.eventfd_read(self._bell)
+        # The others wait for the next round, which then waits for nothing.
+        for conn in islice(self._line, max(0, stood), None):
+            if conn.state == GREETING:
+                self._connections.epoll.modify(conn.fd, NOTHING)
+        self._ring(bool(self._line))
+
+    def _ring(self, wanted: bool) -> None:
+        if wanted != self._rings:
+            self._rings = wanted
+            if wanted:
+                os.eventfd_write(self._bell, 1)
+            else:
+                os.eventfd_read(self._bell)
 
     def overdue(self, conn: Connection) -> None:
         """The time for a greeting is over."""
