@@ -124,6 +124,10 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
             body_seconds=value("limits.body_timeout"),
             idle_seconds=value("limits.idle_timeout"),
             write_seconds=value("limits.write_timeout"),
+            requests=value("limits.requests"),
+            connections_per_client=value("limits.connections_per_client"),
+            rate_per_client=value("limits.rate_per_client"),
+            burst_per_client=value("limits.burst_per_client"),
         ),
         cache=CacheSettings(
             capacity_bytes=value("cache.size"),

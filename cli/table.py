@@ -142,6 +142,28 @@ SETTINGS: tuple[Setting, ...] = (
             ("write", "The longest wait until a client takes more of an answer; then it is given up."),
         )
     ),
+    Setting("limits.requests", Count(0, 1_000_000_000), 0, "Requests of one connection; 0: no bound.", option=False),
+    Setting(
+        "limits.connections_per_client",
+        Count(0, 1_000_000),
+        0,
+        "Connections of one client address, an IPv6 /64; past it, 429; 0: no bound.",
+        option=False,
+    ),
+    Setting(
+        "limits.rate_per_client",
+        Count(0, 1_000_000),
+        0,
+        "Requests a second of one client address, an IPv6 /64; past it, 429; 0: no bound.",
+        option=False,
+    ),
+    Setting(
+        "limits.burst_per_client",
+        Count(0, 1_000_000),
+        0,
+        "Requests of one client address at once; 0: as many as in a second.",
+        option=False,
+    ),
     Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output."),
     Setting("log.format", LogFormat(), "combined", "How a line of the access log looks."),
     Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False),

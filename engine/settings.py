@@ -110,6 +110,11 @@ class LimitSettings:
     burst_per_client: int = 0
 
     @property
+    def bounds_guests(self) -> bool:
+        """Whether any of the last is on."""
+        return bool(self.requests or self.connections_per_client or self.rate_per_client)
+
+    @property
     def longest_seconds(self) -> float:
         """The longest wait for a client."""
         return max(self.head_seconds, self.body_seconds, self.idle_seconds, self.write_seconds)

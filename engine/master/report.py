@@ -90,6 +90,7 @@ def document(
     by_status = responses(counts)
     lost = counts[row.LOST] + sum(slot.channel.lost for slot in slots)
     by_workers = {"lost": lost, "worker_full": counts[row.REFUSED]}
+    by_workers["client_full"] = counts[row.LIMIT_INDEX["connections_per_client"]]
     return {
         "schema": SCHEMA,
         "version": VERSION,

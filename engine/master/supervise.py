@@ -22,6 +22,7 @@ from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.slot import Process, Slot, Totals, WorkerProcess
 from wsrv.engine.settings import Settings
+from wsrv.engine.shm.clients import ClientTables
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import TAIL_WORD, Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
@@ -76,6 +77,7 @@ class Nursery:
         self._epoll = epoll
         self._voice = voice
         self._free = list(range(len(mapping.rows)))
+        self._clients = ClientTables(len(mapping.rows)) if settings.limits.bounds_guests else None
         self._leavers: list[WorkerProcess] = []
         self._lifeline, self._lifeline_end = os.pipe2(os.O_CLOEXEC)
         self._master = os.pidfd_open(os.getpid())
@@ -113,7 +115,8 @@ class Nursery:
             queue = slot.queue if self._parts.transport.DISPATCHES else None
             guards = locks.counted(ledger.counts)
             source, tls = slot.channel.source(), (self._certificates, self._secure_port)
-            station = Station(source, queue, guards, ledger, their_line, self._master, self.ready, *tls)
+            clients = None if self._clients is None else self._clients.of(number)
+            station = Station(source, queue, guards, ledger, their_line, self._master, self.ready, *tls, clients)
             policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
@@ -214,6 +217,8 @@ class Nursery:
     def _settle(self, process: WorkerProcess) -> None:
         """Take in what a worker that is gone has left."""
         self.retired.retire(process.row)
+        if self._clients is not None:
+            self._clients.clear(process.number)
         self._free.append(process.number)
         for guard in process.locks:
             guard.close()

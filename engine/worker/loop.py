@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
-from wsrv.engine.settings import Settings
+from wsrv.engine.settings import LimitSettings, Settings
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.recoding import Bounds
@@ -41,7 +41,9 @@ from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
 
 if TYPE_CHECKING:
+    from wsrv.engine.shm.clients import ClientTable
     from wsrv.engine.tls.certificates import Certificates
+    from wsrv.engine.worker.gate import Gate
     from wsrv.engine.worker.reception import Reception
 
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
@@ -61,7 +63,8 @@ class Station:
 
     `queue` takes the permits of arrivals back; None where the master does not dispatch. `line` leads to the master,
     for questions; `master` is its pidfd, `ready` an eventfd by which it hears that the worker serves. `certificates`
-    are for its secure listeners; `secure_port` is where the other ones send their clients, or 0.
+    are for its secure listeners; `secure_port` is where the other ones send their clients, or 0. `clients` is what
+    client addresses have, where that is bounded.
     """
 
     source: ConnectionSource
@@ -73,6 +76,7 @@ class Station:
     ready: int
     certificates: "Certificates | None" = None
     secure_port: int = 0
+    clients: "ClientTable | None" = None
 
 
 class Worker:
@@ -84,7 +88,8 @@ class Worker:
         self._clock = Clock(log_format)
         self._site = Site(settings.site, settings.cache)
         pages = ErrorPages(self._site, settings.site, settings.cache)
-        self._connections = connections = Connections(ledger, Timeouts.of(settings.limits))
+        gate, make_connections, make_answering, make_hot = self._kinds(settings.limits)
+        self._connections = connections = make_connections(ledger, Timeouts.of(settings.limits))
         self._shelf = Shelf(settings.cache, policy, pages, self._clock, log_format, bounds_of(settings.limits))
         self._pool = FilePool(settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
@@ -93,14 +98,15 @@ class Worker:
         # What one worker may keep: to compress what cannot be kept would be to compress it for every client.
         share = settings.cache.capacity_bytes // settings.process.workers - OVERHEAD_BYTES
         bounds = Bounds(compressed=share, decoded=settings.cache.max_object_bytes)
-        answering = Answering(
+        answering = make_answering(
             connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock, bounds
         )
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, inside, ledger)
-        self._hot = HotPath(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
+        self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._reception = self._make_reception(settings, log_format)
+        source = station.source if gate is None else self._admission(gate)
         self._arrivals = Arrivals(
-            station.source, station.queue, connections, ledger, log_format, self._turn_away, self._reception
+            source, station.queue, connections, ledger, log_format, self._turn_away, self._reception
         )
         self._signals, self._alarm = socket.socketpair()
         for end in (self._signals, self._alarm):
@@ -124,6 +130,22 @@ class Worker:
         reception = Reception(settings.listen, *tls, proxies, self._connections, self._intake, self._ledger)
         self._connections.epoll.register(reception.fileno(), select.EPOLLIN)
         return reception
+
+    def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Answering], type[HotPath]]":
+        """The classes that a worker is made of; a gate only where something of connections or clients is bounded."""
+        if self._station.clients is None:
+            return None, Connections, Answering, HotPath
+        from wsrv.engine.worker.limited import kinds
+
+        return kinds(limits, self._station.clients, self._ledger)
+
+    def _admission(self, gate: "Gate") -> ConnectionSource:
+        """The source behind the gate."""
+        from wsrv.engine.worker.gate import Admission
+
+        station = self._station
+        parts = (station.source, station.queue, gate, self._reception, self._ledger)
+        return Admission(*parts, self._turn_away_from_gate, self._connections.drop)
 
     def run(self) -> None:
         """Serve. Returns when a drain is over."""
@@ -198,12 +220,16 @@ class Worker:
             else:
                 self._connections.epoll.unregister(fd)
 
-    def _turn_away(self, conn: Connection, now_ns: int) -> None:
+    def _turn_away(self, conn: Connection, now_ns: int, status: int = 503, reason: str = "") -> None:
         """Answer a connection for which there is no descriptor to spare."""
         if conn.refuse_curtly():
             self._connections.drop(conn)
             return
-        self._delivery.turn_away(conn, self._shelf.error(503, now_ns), now_ns)
+        self._delivery.turn_away(conn, self._shelf.error(status, now_ns, reason), now_ns)
+
+    def _turn_away_from_gate(self, conn: Connection, now_ns: int) -> None:
+        """Answer a connection whose client has too many."""
+        self._turn_away(conn, now_ns, 429, "This address has too many connections open.")
 
     def _go_on(self, conn: Connection, flags: int, now_ns: int) -> None:
         """Go on with a connection that is in the middle of something."""

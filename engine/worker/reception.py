@@ -77,6 +77,11 @@ class Reception:
         _, (_, _, _, number, family, address) = arrival
         return number in self._secure or number in self._redirecting or self._proxies.sent(family, address)
 
+    def is_relayed(self, arrival: Arrival) -> bool:
+        """Whether it comes from a named proxy, which speaks for many."""
+        _, (_, _, _, _, family, address) = arrival
+        return self._proxies.sent(family, address)
+
     def connection(self, arrival: Arrival, opening: bytes, now_ns: int) -> Aside:
         """The connection of an arrival that is wanted here."""
         fd, (_, _, _, number, family, packed) = arrival

@@ -12,6 +12,7 @@ from tests.static.conftest import later
 from tests.worker.guards import guards, send_home
 from wsrv.engine.log.format import Combined
 from wsrv.engine.settings import UNIX, CacheSettings, LimitSettings, SiteSettings, StatusSettings
+from wsrv.engine.shm.clients import ClientTables
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import OPENED, STATUS_INDEX, Ledger
 from wsrv.engine.static.errors import ErrorPages
@@ -22,9 +23,11 @@ from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.clock import SECOND_NS, Clock
 from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.gate import Gate
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake, bounds_of
+from wsrv.engine.worker.limited import kinds
 from wsrv.engine.worker.pool import FilePool
 from wsrv.engine.worker.prepared import Shelf
 from wsrv.plugins.policies.lru import Lru
@@ -99,7 +102,13 @@ class Workbench:
         self.pages = ErrorPages(self.site, site, cache, clock=later)
         self.policy = Lru(cache.capacity_bytes)
         self.shelf = Shelf(cache, self.policy, self.pages, self.clock, Combined, bounds_of(limits))
-        self.connections = Connections(self.ledger, Timeouts.of(limits))
+        # As in the loop: with a gate where one is needed.
+        self.gate: Gate | None = None
+        make_connections, make_answering, make_hot = Connections, Answering, HotPath
+        if limits.bounds_guests:
+            table = ClientTables(1).of(0)
+            self.gate, make_connections, make_answering, make_hot = kinds(limits, table, self.ledger)
+        self.connections = make_connections(self.ledger, Timeouts.of(limits))
         self.locks = guards(places)
         self.pool = FilePool(threads, self.locks)
         self.connections.epoll.register(self.pool.fileno(), select.EPOLLIN)
@@ -109,7 +118,7 @@ class Workbench:
         status = StatusSettings(allow=("127.0.0.0/8", UNIX))
         inside = Inside(status, self.line, self.connections, self.delivery, self.shelf)
         bounds = Bounds(compressed=cache.capacity_bytes, decoded=cache.max_object_bytes)
-        answering = Answering(
+        answering = make_answering(
             self.connections,
             self.delivery,
             self.shelf,
@@ -121,7 +130,9 @@ class Workbench:
             bounds,
         )
         self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, inside, self.ledger)
-        self.hot = HotPath(self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall)
+        self.hot = make_hot(
+            self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall
+        )
         self._clients: list[Client] = []
         self.advance(0)
 
@@ -134,6 +145,8 @@ class Workbench:
         near.setblocking(False)
         self.ledger.counts[OPENED] += 1
         client = Client(far, Connection(near.detach(), b"127.0.0.1 - - [", self.now_ns))
+        if self.gate is not None:
+            self.gate.enter(client.conn.fd, socket.AF_INET, b"\x7f\0\0\1" + bytes(12), relayed=False)
         self._clients.append(client)
         return client
 
