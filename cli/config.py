@@ -13,6 +13,7 @@ import click
 
 from wsrv.cli import configfile, serverconf, tomltext
 from wsrv.cli.configfile import ConfigFile, Malformed
+from wsrv.cli.contenttypes import TABLE, is_of_table
 from wsrv.cli.exits import CHECK_FAILED, USAGE, Stop
 from wsrv.cli.linux import require_linux
 from wsrv.cli.table import FILE_NAME, KEYS, SETTINGS, options
@@ -90,7 +91,7 @@ def check(file: str | None) -> None:
         raise Stop(CHECK_FAILED, "\n".join(faults))
     for note in found.notes:
         TerminalVoice().say(note)
-    number = sum(key in KEYS for key in found.entries)
+    number = sum(key in KEYS or (key != TABLE and is_of_table(key)) for key in found.entries)
     _print(f"{found.path}: {number} setting{'' if number == 1 else 's'}, no fault\n")
 
 

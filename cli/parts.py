@@ -72,4 +72,5 @@ def choose(values: Mapping[str, "Value"], cache: "CacheSettings", voice: "Voice 
             raise Stop(CANNOT_START, obstacle if obstacle.startswith(name) else f"{name}: {obstacle}")
     from wsrv.engine.master.master import Parts
 
-    return Parts(transport_class, primitive_class, policy_class, tuple(there.primitives.values()))
+    primitives, types = tuple(there.primitives.values()), tuple(there.types.items())
+    return Parts(transport_class, primitive_class, policy_class, primitives, types)

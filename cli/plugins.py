@@ -73,7 +73,7 @@ def command(as_json: bool) -> None:
     there = registry()
     for stranger in there.strangers():
         TerminalVoice().warn(stranger)
-    rows = [*_parts(there)]
+    rows = [*_parts(there), *_types(there)]
     commands = foreign.gather(there.manager, there.outsiders, COMMANDS)
     if commands.conflicts:
         raise Stop(USAGE, "\n".join(str(conflict) for conflict in commands.conflicts.values()))
@@ -120,6 +120,13 @@ def _part(there: "Registry", kind: "Kind", name: str, offers: list[str], *argume
     origin = there.outsiders.origins.get(plugin)
     distribution, version = (origin.distribution, origin.version) if origin else (None, None)
     return Row(name, kind, plugin, distribution, version, offers, there.obstacle(kind, name, *arguments))
+
+
+def _types(there: "Registry") -> Iterator[Row]:
+    """A row for each plugin that adds content types: what it offers are suffixes."""
+    for plugin, origin in there.outsiders.origins.items():
+        if suffixes := there.types_of(plugin):
+            yield Row(plugin, "types", plugin, origin.distribution, origin.version, suffixes, None)
 
 
 def _commands(commands: "Foreign") -> Iterator[Row]:

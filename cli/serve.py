@@ -6,12 +6,13 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wsrv.cli import addresses, certificates
+from wsrv.cli import addresses, certificates, contenttypes
 from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -78,6 +79,7 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     from wsrv.cli import parts
 
     chosen = parts.choose(values, settings.cache, voice)
+    settings = with_types(settings, chosen.types)
 
     from wsrv.engine.master.master import serve
     from wsrv.engine.master.outcome import CannotStart
@@ -107,7 +109,12 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
         withheld.append(Path(log_file))
     withheld += [path for files in certificate_files for path in (files.key, files.cert)]
     return Settings(
-        site=SiteSettings(root=Path(value("site.root")), pages=_ERROR_PAGES, withheld=tuple(withheld)),
+        site=SiteSettings(
+            root=Path(value("site.root")),
+            pages=_ERROR_PAGES,
+            withheld=tuple(withheld),
+            types=tuple(value(contenttypes.TABLE).items()),
+        ),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
         listen=addresses.settings_of(values),
         tls=TlsSettings(certificate_files, value("tls.redirect")),
@@ -146,6 +153,11 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
             hosts=value("status.hosts"),
         ),
     )
+
+
+def with_types(settings: Settings, types: tuple[tuple[str, str], ...]) -> Settings:
+    """`settings` with the content types of plugins, which those of the file outrank."""
+    return replace(settings, site=replace(settings.site, types=(*types, *settings.site.types)))
 
 
 def root_fault(root: Value) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from wsrv.cli.configfile import ConfigFile, Malformed
 
 _TABLE = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_\-.\"' ]+?)\s*=")
+_ASSIGNMENT = re.compile(r"""\s*((?:[A-Za-z0-9_\-. ]|"[^"]*"|'[^']*')+?)\s*=""")
 _PLACE_OF_FAULT = re.compile(r"(.*) \(at line (\d+), column (\d+)\)")
 
 

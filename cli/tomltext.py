@@ -8,6 +8,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from wsrv.cli import contenttypes
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.table import FILE_NAME, SETTINGS, Setting, by_table
 from wsrv.cli.units import Part
@@ -23,6 +24,13 @@ _HEADING = f"""\
 # `wsrv config check` finds what is wrong here, `wsrv config show` tells what is in force and why.
 """
 
+_TYPES = f"""
+# Content types by suffix, beside those that wsrv knows; text is UTF-8 unless it says otherwise.
+#
+#     [{contenttypes.TABLE}]
+#     ".foo" = "text/x-foo"
+"""
+
 # Beyond the width of this column a comment follows at once.
 _COMMENT_COLUMN = 40
 
@@ -33,7 +41,7 @@ def commented(part_names: Mapping[str, list[str]]) -> str:
     for table, settings in by_table():
         pieces.append(f"\n[{table}]\n")
         pieces.append("\n".join(_explained(setting, part_names) for setting in settings))
-    return "".join(pieces)
+    return "".join([*pieces, _TYPES])
 
 
 def shown(values: Mapping[str, Value], file: ConfigFile | None) -> str:
@@ -44,7 +52,7 @@ def shown(values: Mapping[str, Value], file: ConfigFile | None) -> str:
         for setting in settings:
             value = values[setting.key]
             pieces.append(_with_comment(_line(setting, value.value), _source(setting, value)))
-    return "".join(pieces)
+    return "".join([*pieces, *_types(values[contenttypes.TABLE].value, file)])
 
 
 def imported(file: ConfigFile, values: Mapping[str, Value], comments: Mapping[str, str]) -> str:
@@ -75,7 +83,18 @@ def document(values: Mapping[str, Value], file: ConfigFile | None) -> dict[str, 
             }
             for setting in SETTINGS
         },
+        "types": values[contenttypes.TABLE].value,
     }
+
+
+def _types(types: Mapping[str, str], file: ConfigFile | None) -> list[str]:
+    """The table of content types, where there is one."""
+    import tomli_w
+
+    if not types or file is None:
+        return []
+    lines = [tomli_w.dumps({suffix: kind}).rstrip("\n") for suffix, kind in types.items()]
+    return [f"\n[{contenttypes.TABLE}]\n", *(_with_comment(line, str(file.path)) for line in lines)]
 
 
 def _explained(setting: Setting, part_names: Mapping[str, list[str]]) -> str:

@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from wsrv.cli import configfile
+from wsrv.cli import configfile, contenttypes
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, TIMEOUTS, Setting
@@ -54,7 +54,10 @@ def resolve(flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFi
 def survey(
     flags: Mapping[str, Any], environ: Mapping[str, str], file: ConfigFile | None
 ) -> tuple[dict[str, Value], list[str]]:
-    """The values that can be had, and what is wrong with the others, a line each, in the order of the file."""
+    """The values that can be had, and what is wrong with the others, a line each, in the order of the file.
+
+    Under the name of the table of content types stands a dict.
+    """
     faults: list[tuple[int, str]] = []
     values: dict[str, Value] = {}
     lines = file.lines if file is not None else {}
@@ -63,9 +66,12 @@ def survey(
             values[setting.key] = _find(setting, flags, environ, file)
         except ValueError as error:
             faults.append((lines.get(setting.key, 0), str(error)))
+    types, wrong_types = contenttypes.read(file)
+    values[contenttypes.TABLE] = Value(types, str(file.path), "file") if file and types else Value(types, DEFAULT)
+    faults += wrong_types
     if file is not None:
         for key, value in file.entries.items():
-            if not _is_known(key, value):
+            if not (_is_known(key, value) or contenttypes.is_of_table(key)):
                 faults.append((lines.get(key, 0), _unknown(key, value, file)))
         faults += file.faults
     return values, [text for _, text in sorted(faults, key=itemgetter(0))]
@@ -135,7 +141,7 @@ def _unknown(key: str, value: Any, file: ConfigFile) -> str:
     """The fault of a key that no setting has, with the nearest one that there is."""
     if key in TABLES:
         return f"{file.where(key)}: {key} is a table: write [{key}], and below it {_names_in(key)}"
-    what, known = ("table", TABLES) if isinstance(value, dict) else ("setting", KEYS)
+    what, known = ("table", (*TABLES, contenttypes.TABLE)) if isinstance(value, dict) else ("setting", KEYS)
     near = nearest(key, known)
     hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
     return f"{file.where(key)}: no {what} is called {key}; {hint}"

@@ -1,8 +1,9 @@
 # The hooks that a plugin of wsrv may implement, and nothing else.
 #
-# A hook registers classes or commands. It is called once, when parts are looked up by name at start or commands at the
-# command line, and never on the request path. A plugin is a module, or any other object, whose functions carry
-# `hookimpl` and a hook's name. One from outside says in WSRV_API for which version of these hooks it was written.
+# A hook registers classes, content types or commands. It is called once, when parts are looked up by name at start or
+# commands at the command line, and never on the request path. A plugin is a module, or any other object, whose
+# functions carry `hookimpl` and a hook's name. One from outside says in WSRV_API for which version of these hooks it
+# was written.
 """The hooks of wsrv, for pluggy's project name `wsrv`."""
 
 from typing import TYPE_CHECKING
@@ -39,6 +40,11 @@ def wsrv_register_primitives() -> "list[type[Primitive]]":  # type: ignore[empty
 @hookspec
 def wsrv_register_policies() -> "list[type[Policy]]":  # type: ignore[empty-body]  # a specification: never called
     """The cache policies that this plugin offers, for `--cache-policy`."""
+
+
+@hookspec
+def wsrv_register_types() -> dict[str, str]:  # type: ignore[empty-body]  # a specification: never called
+    """The content types that this plugin adds, by suffix: `{".foo": "text/x-foo"}`."""
 
 
 @hookspec

@@ -4,7 +4,7 @@
 #   name, and are named as a party to a conflict.
 # Rule 2: the hooks are called while a Registry is made and never again.
 # Rule 3: a name offered twice is an error, never a silent choice.
-"""The registry of transports, primitives and cache policies, filled from plugins."""
+"""The registry of transports, primitives, cache policies and content types, filled from plugins."""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
@@ -15,6 +15,7 @@ import pluggy
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.ipc.transport import Transport
+from wsrv.engine.static.mime import is_content_type, is_suffix
 from wsrv.engine.sync.primitive import Primitive
 from wsrv.plugins import hookspecs
 from wsrv.plugins.checks import Kind as Kind
@@ -27,6 +28,7 @@ KIND_WORDS: Mapping[str, str] = {
     "transport": "transport",
     "primitive": "sync primitive",
     "policy": "cache policy",
+    "types": "content types",
 }
 
 # The hook that registers each kind.
@@ -50,8 +52,12 @@ BUILTINS: Mapping[str, str] = {
 }
 
 
+# Beside the kinds of parts, what has an origin.
+_TYPE = "type"
+
+
 class Unfit(PluginError):
-    """A plugin's answer to a hook is not a list of classes that can be registered there."""
+    """A plugin's answer to a hook is not what can be registered there."""
 
 
 class UnknownPart(PluginError):
@@ -89,19 +95,23 @@ class Registry:
         self.transports: dict[str, type[Transport]] = {}
         self.primitives: dict[str, type[Primitive]] = {}
         self.policies: dict[str, type[Policy]] = {}
-        self._origins: dict[tuple[Kind, str], str] = {}
+        # Content types by suffix, in lower case.
+        self.types: dict[str, str] = {}
+        self._origins: dict[tuple[str, str], str] = {}
         for name, _ in manager.list_name_plugin():
             self._take_in(name)
 
     def _take_in(self, plugin: str) -> None:
         """Register what one plugin offers: all of it, or nothing."""
         offers: list[tuple[Kind, Any]] = []
+        types: dict[str, str] = {}
         try:
             for kind, hook in HOOKS.items():
                 offers += [(kind, part) for part in _answer(self.manager, plugin, hook)]
             for kind, part in offers:
                 if found := faults(kind, part):
                     raise Unfit(f"{KIND_WORDS[kind]} {_class_name(part)}: {'; '.join(found)}")
+            types = _types(self.manager, plugin)
         except (Exception, SystemExit) as error:
             named = {(kind, str(getattr(part, "NAME", ""))) for kind, part in offers}
             if self.outsiders.leave_out(plugin, error, named):
@@ -113,6 +123,10 @@ class Registry:
                 raise Duplicate(KIND_WORDS[kind], part.NAME, self.origin(kind, part.NAME), plugin)
             shelf[part.NAME] = part
             self._origins[kind, part.NAME] = plugin
+        for suffix, content_type in types.items():
+            if self.types.setdefault(suffix, content_type) != content_type:
+                raise Duplicate("a content type for", suffix, self._origins[_TYPE, suffix], plugin)
+            self._origins.setdefault((_TYPE, suffix), plugin)
 
     def _shelf(self, kind: Kind) -> dict[str, Any]:
         shelves: dict[Kind, dict[str, Any]] = {
@@ -129,6 +143,10 @@ class Registry:
     def origin(self, kind: Kind, name: str) -> str:
         """The name of the plugin that offers this part. Raises KeyError."""
         return self._origins[kind, name]
+
+    def types_of(self, plugin: str) -> list[str]:
+        """The suffixes for which this plugin adds content types."""
+        return [suffix for suffix in self.types if self._origins[_TYPE, suffix] == plugin]
 
     @overload
     def choose(self, kind: Literal["transport"], name: str) -> type[Transport]: ...
@@ -179,6 +197,24 @@ def _answer(manager: pluggy.PluginManager, plugin: str, hook: str) -> Iterator[A
             if not isinstance(answer, (list, tuple)):
                 raise Unfit(f"{hook}() returned {answer!r}, not a list of classes")
             yield from answer
+
+
+def _types(manager: pluggy.PluginManager, plugin: str) -> dict[str, str]:
+    """The content types that one plugin adds, by suffix in lower case. Raises Unfit."""
+    found: dict[str, str] = {}
+    for implementation in manager.hook.wsrv_register_types.get_hookimpls():
+        if implementation.plugin_name == plugin:
+            answer = implementation.function()
+            if not isinstance(answer, Mapping):
+                raise Unfit(f"wsrv_register_types() returned {answer!r}, not a dict of content types by suffix")
+            for suffix, kind in answer.items():
+                if not (isinstance(suffix, str) and is_suffix(suffix)):
+                    raise Unfit(f"content type {kind!r}: {suffix!r} is not a suffix such as '.foo', with one dot")
+                if not (isinstance(kind, str) and is_content_type(kind)):
+                    raise Unfit(f"content type for '{suffix}': {kind!r} is not one such as text/x-foo")
+                if found.setdefault(suffix.lower(), kind) != kind:
+                    raise Unfit(f"content type for '{suffix}': there are two, in capitals and not")
+    return found
 
 
 def _class_name(part: Any) -> str:

@@ -76,7 +76,32 @@ def test_a_plugin_that_fits_is_there_with_its_distribution(folder: Path) -> None
             HOOK + "def policies(): return []",
             "{module}",
             "there is no hook policies; there are: wsrv_register_transports, wsrv_register_primitives, "
-            "wsrv_register_policies, wsrv_register_commands",
+            "wsrv_register_policies, wsrv_register_types, wsrv_register_commands",
+        ),
+        (
+            HOOK + "def wsrv_register_types(): return ['.foo']",
+            "{module}",
+            "wsrv_register_types() returned ['.foo'], not a dict of content types by suffix",
+        ),
+        (
+            HOOK + "def wsrv_register_types(): return {'foo': 'text/x-foo'}",
+            "{module}",
+            "content type 'text/x-foo': 'foo' is not a suffix such as '.foo', with one dot",
+        ),
+        (
+            HOOK + "def wsrv_register_types(): return {1: 'text/x-foo'}",
+            "{module}",
+            "content type 'text/x-foo': 1 is not a suffix such as '.foo', with one dot",
+        ),
+        (
+            HOOK + "def wsrv_register_types(): return {'.foo': 'text\\r\\n'}",
+            "{module}",
+            "content type for '.foo': 'text\\r\\n' is not one such as text/x-foo",
+        ),
+        (
+            HOOK + "def wsrv_register_types(): return {'.foo': 'a/b', '.FOO': 'a/c'}",
+            "{module}",
+            "content type for '.FOO': there are two, in capitals and not",
         ),
         (HOOK + "def wsrv_register_policies(): return 1 / 0", "{module}", "ZeroDivisionError: division by zero"),
         (HOOK + "def wsrv_register_policies(): raise SystemExit", "{module}", "SystemExit"),
@@ -277,3 +302,39 @@ def test_an_available_that_raises_is_an_obstacle_with_a_name(folder: Path) -> No
     install(folder, "tester-moody", GOOD.replace("@hookimpl", broken + "@hookimpl"))
     obstacle = load().obstacle("policy", "good", None)
     assert obstacle == "good: available() of 'tester_moody' (tester-moody 1.0) raised KeyError: 'x'"
+
+
+TYPES = HOOK + "def wsrv_register_types(): return "
+
+
+def test_content_types_of_plugins_are_gathered_by_suffix(folder: Path) -> None:
+    first = install(folder, "tester-first", TYPES + "{'.foo': 'text/x-foo', '.BAR': 'a/b'}")
+    second = install(folder, "tester-second", TYPES + "{'.baz': 'a/z', '.foo': 'text/x-foo'}")
+    registry = load()
+    assert registry.types == {".foo": "text/x-foo", ".bar": "a/b", ".baz": "a/z"}
+    # What both say alike is counted to the one that was found first.
+    assert sorted(registry.types_of(first) + registry.types_of(second)) == [".bar", ".baz", ".foo"]
+    assert {".bar"} <= set(registry.types_of(first)) <= {".foo", ".bar"}
+    assert registry.warnings() == []
+
+
+def test_two_content_types_for_one_suffix_name_both_plugins(folder: Path) -> None:
+    install(folder, "tester-first", TYPES + "{'.foo': 'text/x-foo'}")
+    install(folder, "tester-second", TYPES + "{'.foo': 'text/x-other'}")
+    with pytest.raises(Duplicate) as conflict:
+        load()
+    messages = {
+        f"'{second}' offers a content type for '.foo', which '{first}' offers already; "
+        f"disable one with WSRV_DISABLE_PLUGINS={second}"
+        for first, second in (("tester_first", "tester_second"), ("tester_second", "tester_first"))
+    }
+    assert str(conflict.value) in messages
+    assert load(["tester_second"]).types == {".foo": "text/x-foo"}
+
+
+def test_a_plugin_that_is_left_out_adds_no_content_type(folder: Path) -> None:
+    code = TYPES + "{'.foo': 'text/x-foo'}\n@hookimpl\ndef wsrv_register_policies(): return 1 / 0"
+    install(folder, "tester-bad", code)
+    registry = load()
+    only_left_out(registry)
+    assert registry.types == {}
