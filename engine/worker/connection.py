@@ -67,6 +67,10 @@ class Timeouts(NamedTuple):
         return cls(*(int(each * _SECOND_NS) for each in seconds))
 
 
+# What the kernel is given of a file at once (nginx sendfile_max_chunk: 2 MiB).
+TURN_BYTES = 1024 * 1024
+
+
 class Dialogue:
     """What a connection needs beside its state from the first request on that the hot path does not answer.
 
@@ -129,6 +133,11 @@ class Connection:
         self.held = False
         self.active_ns = now_ns
         self._dialogue: Dialogue | None = None
+
+    @property
+    def turn_bytes(self) -> int:
+        """How much of a stream it gets before the others have their turn."""
+        return TURN_BYTES
 
     def dialogue(self) -> Dialogue:
         """Its dialogue, begun now if there was none."""

@@ -24,8 +24,6 @@ from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE, WRITE, C
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
-# How much of a file one client gets before the others have their turn (nginx sendfile_max_chunk: 2 MiB).
-_TURN_BYTES = 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 # What a piece costs of a turn at least, so that an answer of many small parts does not hold the others up.
 _LEAST_TURN_BYTES = 16 * 1024
@@ -226,7 +224,7 @@ class Delivery:
 
     def _pump(self, conn: Connection, stream: Stream) -> bool:
         """Send the next pieces of a stream; False when some is left, or the client is gone."""
-        turn = _TURN_BYTES
+        turn = conn.turn_bytes
         while stream.parts:
             if turn <= 0:
                 return False
