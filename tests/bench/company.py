@@ -44,7 +44,7 @@ SETTLE_SECONDS = 0.3
 class Site:
     """What is served, and a server of it with a plain listener and a secure one."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int, lists: bool) -> None:
         self.root = folder / "site"
         self.root.mkdir()
         (self.root / "hit.txt").write_bytes(b"x" * 1024)
@@ -67,7 +67,15 @@ class Site:
             "--log-file",
             f"{folder}/log",
         )
-        command = (*WSRV, "serve", str(self.root), "--workers", str(workers), "--listing", *places)
+        command = (
+            *WSRV,
+            "serve",
+            str(self.root),
+            "--workers",
+            str(workers),
+            *(("--listing",) if lists else ()),
+            *places,
+        )
         self._popen = subprocess.Popen(
             [*command, *options(authority.issue("localhost"))], stderr=subprocess.PIPE, text=True
         )
@@ -249,7 +257,7 @@ def main() -> None:
     rows = {name: Row() for name in ("nothing", *arguments.loads)}
     begun = dict.fromkeys(arguments.loads, 0)
     with tempfile.TemporaryDirectory() as folder:
-        site = Site(Path(folder), arguments.workers)
+        site = Site(Path(folder), arguments.workers, "listing" in arguments.loads)
         try:
             hits_ns(site.port, 1.0)
             for _ in range(arguments.rounds):

@@ -1,6 +1,7 @@
 # curl as people use it: what it shows, what it resumes, and that what is refused is refused in good order.
 """curl against a server."""
 
+import gzip
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.support.program import run, surroundings
 from tests.support.server import Server
 
 LARGE = os.urandom(3_000_000)
+TEXT = "".join(f"line {number} of many lines that are much alike\n" for number in range(5000))
 PAGE = b"<!doctype html><title>index</title>\n"
 
 
@@ -19,6 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("site")
     (root / "index.html").write_bytes(PAGE)
     (root / "large.bin").write_bytes(LARGE)
+    (root / "text.txt").write_text(TEXT)
     (root / "sub").mkdir()
     (root / "sub" / "index.html").write_text("sub")
     return root
@@ -105,6 +108,33 @@ def test_several_ranges_come_in_parts(server: Server, tmp_path: Path) -> None:
         LARGE[at : at + 100] + b"\r\n" for at in (0, 1_000_000, len(LARGE) - 100)
     ]
     assert end == b"--\r\n"
+
+
+def test_compressed_comes_shorter_and_whole(server: Server, tmp_path: Path) -> None:
+    asked = ("--compressed", "--write-out", "%{size_download}", "--output", tmp_path / "got", f"{server.url}/text.txt")
+    assert 0 < int(curl(*asked, folder=tmp_path)) < len(TEXT) // 4
+    assert (tmp_path / "got").read_text() == TEXT
+    head = fields(curl("--head", "--compressed", f"{server.url}/text.txt", folder=tmp_path))
+    assert head["content-encoding"] in {"br", "zstd", "gzip"}
+    assert "accept-encoding" in head["vary"].lower()
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+def test_compressed_by_each_coding(server: Server, tmp_path: Path, coding: str) -> None:
+    # curl decodes what it did not choose itself, as long as --compressed is there.
+    asked = ("--compressed", "--header", f"Accept-Encoding: {coding}", "--dump-header", tmp_path / "head")
+    assert curl(*asked, f"{server.url}/text.txt", folder=tmp_path).decode() == TEXT
+    assert fields((tmp_path / "head").read_bytes())["content-encoding"] == coding
+
+
+def test_resume_of_a_compressed_text_goes_on_in_the_same_coding(server: Server, tmp_path: Path) -> None:
+    # Without --compressed curl keeps what comes; a part has to fit the one before.
+    gzip_only = ("--header", "Accept-Encoding: gzip", f"{server.url}/text.txt")
+    whole = curl(*gzip_only, folder=tmp_path)
+    assert whole.startswith(b"\x1f\x8b")
+    (tmp_path / "got").write_bytes(whole[:1000])
+    curl("--continue-at", "-", "--output", tmp_path / "got", *gzip_only, folder=tmp_path)
+    assert gzip.decompress((tmp_path / "got").read_bytes()).decode() == TEXT
 
 
 def test_unix_socket(servers: Servers, root: Path, tmp_path: Path) -> None:

@@ -85,6 +85,13 @@ def test_no_doubt_without_an_argument(said: dict[tuple[str, str], Opinion], path
     assert [doubt for doubt in opinion.doubts if not is_argued(doubt[0], path)] == []
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+@pytest.mark.parametrize("path", ["/", "/a.css", "/a.js", "/a.json", "/a.mjs", "/a.svg", "/a.txt", "/a.wasm", "/a.xml"])
+def test_what_was_looked_at_was_in_that_coding(said: dict[tuple[str, str], Opinion], path: str, coding: str) -> None:
+    assert said[path, coding].content_encoding == coding
+    assert "CONNEG_GZIP_GOOD" in said[path, ""].good
+
+
 def test_no_argument_without_a_doubt(said: dict[tuple[str, str], Opinion]) -> None:
     assert {name for opinion in said.values() for name, _ in opinion.doubts} == ARGUED.keys()
 

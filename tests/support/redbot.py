@@ -72,7 +72,7 @@ def _main() -> None:
             url,
             coding,
             resource.response.status_code or 0,
-            {name.lower(): value for name, value in fields.items()}.get("content-encoding", ""),
+            {name.lower(): value.strip() for name, value in fields.items()}.get("content-encoding", ""),
             tuple(sorted({type(note).__name__ for note in notes if note.level is levels.GOOD})),
             tuple(
                 sorted(
