@@ -141,8 +141,7 @@ class Outsiders:
             manager.register(plugin, name)
             _check_hooks(manager, plugin)
         except BaseException:
-            if manager.has_plugin(name):
-                manager.unregister(name=name)
+            manager.unregister(name=name)
             raise
 
 

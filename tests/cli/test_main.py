@@ -79,6 +79,14 @@ def test_our_own_bug_ends_with_70_and_a_traceback() -> None:
     assert run.stderr.endswith("wsrv: this is a fault of wsrv, not yours; please report it with the lines above\n")
 
 
+def test_a_bug_in_a_command_of_ours_is_told_as_ours_and_alone() -> None:
+    broken = "from wsrv.cli import completion, main; completion.script = lambda shell: 1 / 0"
+    run = python(f"import sys; {broken}; sys.exit(main.run(['completion', 'bash']))")
+    assert run.returncode == 70
+    assert run.stderr.count("Traceback") == 1
+    assert run.stderr.endswith("wsrv: this is a fault of wsrv, not yours; please report it with the lines above\n")
+
+
 def test_broken_pipe_of_the_server_is_our_bug_while_stdout_is_read() -> None:
     run = python(
         "import sys; from wsrv.cli import main\n"
