@@ -15,6 +15,16 @@ def test_script_in_the_repository_is_what_click_generates(shell: str) -> None:
     assert wsrv("completion", shell).stdout == (FOLDER / SCRIPTS[shell]).read_text()
 
 
+def test_script_is_for_any_machine_not_for_the_bash_that_is_here() -> None:
+    run = wsrv("completion", "bash", env={"PATH": ""})
+    assert (run.returncode, run.stdout, run.stderr) == (0, (FOLDER / SCRIPTS["bash"]).read_text(), "")
+
+
+def test_completing_what_no_command_is_called_is_silent() -> None:
+    run = wsrv(env={"_WSRV_COMPLETE": "bash_complete", "COMP_WORDS": "wsrv nosuch --f", "COMP_CWORD": "2"})
+    assert (run.returncode, run.stdout.strip(), run.stderr) == (0, "", "")
+
+
 def test_unknown_shell_is_usage() -> None:
     run = wsrv("completion", "tcsh")
     assert run.returncode == 2

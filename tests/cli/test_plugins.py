@@ -34,7 +34,7 @@ def rows(table: str) -> list[str]:
 
 
 def test_help_lists_the_commands_of_plugins_apart(tmp_path: Path) -> None:
-    install(tmp_path, "tester-hello", COMMAND)
+    install(tmp_path, "tester-hello", COMMAND.replace('"Say hello."', "'Say hello.\\n\\nAnd say it aloud.'"))
     said = run(tmp_path, "--help")
     assert (said.returncode, said.stderr) == (0, "")
     assert "\nCommands of plugins:\n  hello  Say hello.  [tester-hello 1.0]\n" in said.stdout
