@@ -3,7 +3,9 @@
 
 import mmap
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,7 @@ from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.testing.processes import Gate
 from wsrv.testing.tcp import Clients
 
-__all__ = ["bounded", "clients", "gate", "memory", "nothing_left_behind", "only"]
+__all__ = ["bounded", "clients", "folder", "gate", "memory", "nothing_left_behind", "only"]
 
 
 @pytest.fixture
@@ -37,3 +39,13 @@ def memory() -> Iterator[memoryview]:
     """A cell. At the end its mapping is closed, which fails while anything holds it."""
     with mmap.mmap(-1, CELL_BYTES) as mapping, memoryview(mapping) as cell:
         yield cell
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An importable folder; what was imported from it is forgotten at the end."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]

@@ -65,3 +65,8 @@ def install(folder: Path, distribution: str, code: str | None, entry: str = "{mo
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
     (metadata / "entry_points.txt").write_text(f"[wsrv]\n{module} = {entry.format(module=module)}\n")
     return module
+
+
+def entry_points(folder: Path, module: str, text: str) -> None:
+    """Give an installed distribution another list of entry points."""
+    (folder / f"{module}-1.0.dist-info" / "entry_points.txt").write_text(text)

@@ -1,34 +1,16 @@
 # Plugins of other distributions as they come: most of these are broken, each in its way.
 """What does not fit is left out, named and explained; everything else goes on."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.plugins.strangers import GOOD, install
+from tests.plugins.strangers import GOOD, entry_points, install
 from wsrv.engine.version import VERSION
-from wsrv.plugins import entrypoints
 from wsrv.plugins.outside import Duplicate, LeftOut
 from wsrv.plugins.registry import Registry, UnknownPart, load
 
 HOOK = "from wsrv.plugins.hookspecs import hookimpl\nWSRV_API = 1\n@hookimpl\n"
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An importable folder; what was imported from it is forgotten at the end."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for name, module in list(sys.modules.items()):
-        if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
-def entry_points(folder: Path, module: str, text: str) -> None:
-    """Give an installed distribution another list of entry points."""
-    (folder / f"{module}-1.0.dist-info" / "entry_points.txt").write_text(text)
 
 
 def only_left_out(registry: Registry) -> LeftOut:
@@ -246,55 +228,6 @@ def test_a_plugin_that_calls_itself_like_a_built_in_is_left_out(folder: Path) ->
     install(folder, "tester-a", GOOD)
     entry_points(folder, "tester_a", "[wsrv]\nbuiltin.lru = tester_a\n")
     assert only_left_out(load()).why == "a plugin of wsrv itself is called 'builtin.lru' too"
-
-
-def test_a_list_of_entry_points_that_cannot_be_read_is_named(folder: Path) -> None:
-    install(folder, "tester-torn", GOOD)
-    entry_points(folder, "tester_torn", "[wsrv]\nno entry\n")
-    missing = only_left_out(load())
-    assert (missing.origin.plugin, missing.origin.release) == ("tester-torn", "tester-torn 1.0")
-    assert missing.why.startswith("its entry_points.txt cannot be read (")
-    assert load(["tester-torn"]).warnings() == []
-
-
-def test_entry_points_of_other_groups_are_others(folder: Path) -> None:
-    install(folder, "tester-good", GOOD)
-    entry_points(folder, "tester_good", "[console_scripts]\nx = nowhere:x\n[wsrv]\ngood = tester_good\n")
-    assert [(origin.plugin, origin.distribution) for origin, _ in entrypoints.found()] == [("good", "tester-good")]
-
-
-def test_what_other_distributions_have_broken_is_passed_over(folder: Path) -> None:
-    install(folder, "tester-torn", None)
-    entry_points(folder, "tester_torn", "[other]\nwsrv no entry\n")
-    install(folder, "tester-bytes", None)
-    (folder / "tester_bytes-1.0.dist-info" / "entry_points.txt").write_bytes(b"[other]\n\xff\n")
-    install(folder, "tester-loop", None)
-    loop = folder / "tester_loop-1.0.dist-info" / "entry_points.txt"
-    loop.unlink()
-    loop.symlink_to(loop)
-    assert list(entrypoints.found()) == []
-    assert load().warnings() == []
-
-
-def test_distributions_without_metadata_are_still_named(folder: Path) -> None:
-    for name in ("bare", "naked"):
-        install(folder, f"tester-{name}", "raise ImportError")
-        (folder / f"tester_{name}-1.0.dist-info" / "METADATA").unlink()
-    assert {str(missing.origin) for missing in load().outsiders.left_out} == {
-        "'tester_bare' (a distribution without a name)",
-        "'tester_naked' (a distribution without a name)",
-    }
-
-
-def test_of_two_versions_on_the_path_the_first_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    install(folder, "tester-good", GOOD)
-    before = folder / "before"
-    before.mkdir()
-    monkeypatch.syspath_prepend(str(before))
-    install(before, "tester-good", GOOD, version="2.0")
-    assert load().outsiders.origins["tester_good"].version == "2.0"
-    (before / "tester_good-2.0.dist-info" / "entry_points.txt").unlink()
-    assert "good" not in load().policies
 
 
 def test_an_available_that_raises_is_an_obstacle_with_a_name(folder: Path) -> None:
