@@ -44,10 +44,16 @@ def coding_of(answer: Answer) -> bytes:
     return answer.fields.get(b"content-encoding", b"")
 
 
+def put(path: Path, content: bytes) -> None:
+    """A file modified long ago: a bench's Date stands still, and no file may be younger."""
+    path.write_bytes(content)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+
+
 @pytest.fixture
 def page(root: Path) -> Path:
     path = root / "page.html"
-    path.write_bytes(TEXT)
+    put(path, TEXT)
     return path
 
 
@@ -140,7 +146,7 @@ def test_the_weights_of_codings_are_those_of_their_bytes(bench: Workbench, page:
 
 def test_what_does_not_shrink_is_tried_once_and_sent_as_it_is(bench: Workbench, root: Path, mill: Mill) -> None:
     noise = os.urandom(3000)
-    (root / "noise.wasm").write_bytes(noise)
+    put(root / "noise.wasm", noise)
     for _ in range(4):
         answer = ask(bench, BROWSER, b"/noise.wasm")
         assert (coding_of(answer), answer.body) == (b"", noise)
@@ -149,14 +155,14 @@ def test_what_does_not_shrink_is_tried_once_and_sent_as_it_is(bench: Workbench, 
     assert (bench.count(HITS), bench.count(MISSES)) == (3, 1)
     assert coding_of(ask(bench, None, b"/noise.wasm")) == b""
     assert len(bench.shelf.store) == 1, "held once for both"
-    (root / "noise.wasm").write_bytes(TEXT)
+    put(root / "noise.wasm", TEXT)
     bench.advance(1)
     assert coding_of(ask(bench, BROWSER, b"/noise.wasm")) == b"br"
 
 
 def test_images_and_small_files_are_not_compressed(bench: Workbench, root: Path, mill: Mill) -> None:
-    (root / "a.png").write_bytes(TEXT)
-    (root / "small.txt").write_bytes(TEXT[:200])
+    put(root / "a.png", TEXT)
+    put(root / "small.txt", TEXT[:200])
     for path, varies in ((b"/a.png", False), (b"/small.txt", True)):
         answer = ask(bench, BROWSER, path)
         assert coding_of(answer) == b""
@@ -186,8 +192,8 @@ def test_who_takes_nothing_that_can_be_had_gets_406(bench: Workbench, page: Path
 
 
 def test_who_refuses_the_bytes_as_they_are_gets_a_coding_or_406(bench: Workbench, root: Path, page: Path) -> None:
-    (root / "noise.wasm").write_bytes(os.urandom(3000))
-    (root / "a.png").write_bytes(TEXT)
+    put(root / "noise.wasm", os.urandom(3000))
+    put(root / "a.png", TEXT)
     for _ in range(2):
         assert coding_of(ask(bench, b"gzip, identity;q=0")) == b"gzip"
         assert ask(bench, b"gzip, identity;q=0", b"/noise.wasm").status == 406
@@ -223,7 +229,7 @@ def test_one_computation_at_a_time_and_everybody_is_answered(
     bench = make_bench(threads=4, places=8)
     number = 20
     for n in range(number):
-        (root / f"{n}.html").write_bytes(b"%d" % n + TEXT)
+        put(root / f"{n}.html", b"%d" % n + TEXT)
         bench.site.find(b"%d.html" % n, b"", accepted=acceptable(BROWSER), nowait=False)
     clients = [bench.client().send(request(BROWSER, b"/%d.html" % n)) for n in range(number)]
     bench.arrive(*clients)
@@ -242,7 +248,7 @@ def test_past_the_bound_of_the_queue_pages_are_sent_as_they_are(
     mill = Mill(monkeypatch, closed=True)
     bench = make_bench(threads=2)
     for n in range(5):
-        (root / f"{n}.html").write_bytes(TEXT)
+        put(root / f"{n}.html", TEXT)
         bench.site.find(b"%d.html" % n, b"", accepted=acceptable(BROWSER), nowait=False)
     clients = [bench.client().send(request(BROWSER, b"/%d.html" % n)) for n in range(5)]
     while any(client.conn.state == IDLE for client in clients[:3]):
@@ -261,7 +267,7 @@ def test_when_the_pool_fills_up_behind_a_computation_those_queued_are_answered_a
     mill = Mill(monkeypatch, closed=True)
     bench = make_bench(threads=2)
     for n in range(3):
-        (root / f"{n}.html").write_bytes(TEXT)
+        put(root / f"{n}.html", TEXT)
         bench.site.find(b"%d.html" % n, b"", accepted=acceptable(BROWSER), nowait=False)
     clients = [bench.client().send(request(BROWSER, b"/%d.html" % n)) for n in range(3)]
     bench.arrive(*clients)
@@ -359,7 +365,7 @@ def quick(make_bench: MakeBench) -> Workbench:
 
 def test_a_page_that_was_edited_is_compressed_anew_within_a_second(quick: Workbench, page: Path, mill: Mill) -> None:
     ask(quick, BROWSER)
-    page.write_bytes(TEXT + b"edited")
+    put(page, TEXT + b"edited")
     quick.advance(TURN_SECONDS)
     assert DECODE[b"br"](ask(quick, BROWSER).body) == TEXT + b"edited"
     assert len(mill.done) == 2
@@ -392,7 +398,7 @@ def test_when_only_the_disk_can_tell_nothing_is_compressed_anew(
 
 def lay(page: Path, coding: bytes, body: bytes) -> Path:
     path = page.with_name(page.name + {b"br": ".br", b"zstd": ".zst", b"gzip": ".gz"}[coding])
-    path.write_bytes(ENCODE[coding](body))
+    put(path, ENCODE[coding](body))
     return path
 
 
@@ -411,7 +417,7 @@ def test_siblings_that_come_change_and_go_are_noticed_within_a_second(quick: Wor
     assert next_second().body == sibling.read_bytes()
     better = lay(page, b"br", b"third")
     assert next_second().body == better.read_bytes()
-    page.write_bytes(TEXT + b"newer than both")
+    put(page, TEXT + b"newer than both")
     os.utime(better, ns=(0, page.stat().st_mtime_ns - 1))
     os.utime(sibling, ns=(0, page.stat().st_mtime_ns - 1))
     assert DECODE[b"br"](next_second().body) == TEXT + b"newer than both"
@@ -446,7 +452,7 @@ def test_a_sibling_alone_is_decoded_once_for_who_takes_no_coding(
 
 def test_a_sibling_alone_that_is_broken_or_too_long_is_not_sent(make_bench: MakeBench, root: Path) -> None:
     bench = make_bench(cache=CacheSettings(max_object_bytes=2 * len(TEXT)))
-    (root / "broken.html.gz").write_bytes(b"this is no stream")
+    put(root / "broken.html.gz", b"this is no stream")
     lay(root / "long.html", b"br", 3 * TEXT)
     lay(root / "noise.bin", b"gzip", os.urandom(3 * len(TEXT)))
     assert ask(bench, None, b"/broken.html").status == 500
@@ -458,7 +464,7 @@ def test_a_sibling_alone_that_is_broken_or_too_long_is_not_sent(make_bench: Make
 def test_a_long_sibling_is_streamed_with_its_coding(make_bench: MakeBench, root: Path) -> None:
     bench = make_bench(cache=CacheSettings(max_object_bytes=4096))
     noise = os.urandom(300_000)
-    (root / "build.data").write_bytes(noise)
+    put(root / "build.data", noise)
     sibling = lay(root / "build.data", b"gzip", noise)
     for _ in range(2):
         answer = ask(bench, BROWSER, b"/build.data")
@@ -482,13 +488,11 @@ def test_nobody_ever_gets_a_coding_that_he_does_not_take(
 ) -> None:
     root = page.parent
     if not (root / "both.js").exists():
-        (root / "both.js").write_bytes(TEXT)
+        put(root / "both.js", TEXT)
         lay(root / "both.js", b"gzip", TEXT)
         lay(root / "alone.css", b"zstd", TEXT)
-        (root / "noise.wasm").write_bytes(NOISE)
-        (root / "a.png").write_bytes(TEXT)
-        for file in root.iterdir():
-            os.utime(file, (0, 0))
+        put(root / "noise.wasm", NOISE)
+        put(root / "a.png", TEXT)
     client: Client = bench.client()
     decode: dict[bytes, Callable[[bytes], bytes]] = DECODE
     for path, parts in asked:
