@@ -10,7 +10,7 @@ import pytest
 
 from tests.static.conftest import MakeSite, from_memory, later, status_of
 from wsrv.engine.http.negotiation import AS_IT_IS, Acceptable
-from wsrv.engine.static.entity import Entity, NotServed
+from wsrv.engine.static.entity import Basis, Entity, NotServed
 from wsrv.engine.static.file import identify
 from wsrv.engine.static.site import Site
 
@@ -199,7 +199,8 @@ def test_a_name_of_which_there_is_nothing_is_404(site: Site, root: Path) -> None
 def test_a_folder_or_a_fifo_is_no_sibling(site: Site, script: Path) -> None:
     (script.parent / "x.js.br").mkdir()
     os.mkfifo(script.parent / "x.js.zst")
-    assert find(site, b"x.js").coding == b""
+    entity = find(site, b"x.js")
+    assert (entity.coding, entity.basis) == (b"", Basis(entity.identity, ()))
     lay(script, b"gzip")
     assert find(site, b"x.js").coding == b"gzip"
 
@@ -209,6 +210,13 @@ def test_a_link_may_be_a_sibling_unless_it_leads_out(site: Site, script: Path) -
     (script.parent / "x.js.gz").symlink_to("elsewhere")
     (script.parent / "x.js.br").symlink_to("../secret")
     assert find(site, b"x.js").body == b"gzip"
+
+
+def test_a_sibling_that_is_not_to_be_served_is_passed_over(make_site: MakeSite, script: Path) -> None:
+    lay(script, b"br", b"gzip")
+    assert find(make_site(withheld=(script.parent / "x.js.br",)), b"x.js").coding == b"gzip"
+    both = (script.parent / "x.js.br", script.parent / "x.js.gz")
+    assert find(make_site(withheld=both), b"x.js").body == b"plain"
 
 
 def test_hidden_and_withheld_names_get_none_by_their_siblings(site: Site, root: Path) -> None:
@@ -315,6 +323,15 @@ def test_once_known_that_there_are_none_the_folder_alone_is_asked(
     looked_at.clear()
     find(site, b"x.js")
     assert looked_at == [b".", b"x.js.zst"]
+
+
+def test_of_a_folder_that_changed_just_now_nothing_is_noted(make_site: MakeSite, script: Path) -> None:
+    # The next change may leave the same stamp on it.
+    for clock, noted in ((lambda: script.parent.stat().st_ctime_ns, 0), (later, 1)):
+        site = make_site(clock=clock)
+        find(site, b"x.js")
+        assert site._siblings is not None
+        assert len(site._siblings._notes) == noted
 
 
 def test_what_is_noted_is_bounded(make_site: MakeSite, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

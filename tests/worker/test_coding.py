@@ -160,6 +160,20 @@ def test_what_does_not_shrink_is_tried_once_and_sent_as_it_is(bench: Workbench, 
     assert coding_of(ask(bench, BROWSER, b"/noise.wasm")) == b"br"
 
 
+def test_bytes_that_answer_both_kinds_of_client_are_held_once_and_looked_after_for_both(
+    quick: Workbench, root: Path
+) -> None:
+    put(root / "data.bin", NOISE)
+    assert ask(quick, None, b"/data.bin").body == NOISE
+    held = quick.shelf.store.get(b"data.bin")
+    assert ask(quick, BROWSER, b"/data.bin").body == NOISE
+    assert quick.shelf.store.get(b"data.bin") is held
+    lay(root / "data.bin", b"gzip", NOISE)
+    quick.advance(TURN_SECONDS)
+    assert coding_of(ask(quick, BROWSER, b"/data.bin")) == b"gzip"
+    assert ask(quick, None, b"/data.bin").body == NOISE
+
+
 def test_images_and_small_files_are_not_compressed(bench: Workbench, root: Path, mill: Mill) -> None:
     put(root / "a.png", TEXT)
     put(root / "small.txt", TEXT[:200])
@@ -413,6 +427,12 @@ def test_siblings_that_come_change_and_go_are_noticed_within_a_second(quick: Wor
     assert ask(quick, b"gzip").body == sibling.read_bytes()
     assert DECODE[b"br"](ask(quick, b"br").body) == TEXT, "who does not take it gets the best there is"
     assert coding_of(ask(quick, BROWSER)) == b"gzip", "and nobody else does"
+    sibling.unlink()
+    assert coding_of(next_second()) == b"br"
+    sibling = lay(page, b"gzip", b"again")
+    quick.advance(TURN_SECONDS)
+    assert coding_of(ask(quick, b"br")) == b"br"
+    assert coding_of(ask(quick, BROWSER)) == b"gzip", "though what it had before was just made anew for another"
     sibling = lay(page, b"gzip", b"second, longer")
     assert next_second().body == sibling.read_bytes()
     better = lay(page, b"br", b"third")
