@@ -113,6 +113,8 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
             root=Path(value("site.root")),
             pages=_ERROR_PAGES,
             withheld=tuple(withheld),
+            compress=value("site.compress"),
+            precompressed=value("site.precompressed"),
             types=tuple(value(contenttypes.TABLE).items()),
         ),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),

@@ -2,7 +2,7 @@
 # and what `wsrv config` says about each.
 #
 # Rule: the names follow from the key. `cache.size` is --cache-size and WSRV_CACHE_SIZE; what stands under `server`
-#       drops that word: `server.port` is --port and WSRV_PORT.
+#       drops that word: `server.port` is --port and WSRV_PORT. An option drops `site` too: --compress.
 """The table of settings."""
 
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class Setting:
         """How the command line says it: an option, the argument of `serve`, or "" for not at all."""
         if self.key == "site.root":
             return "ROOT"
-        return "--" + self._name.replace("_", "-") if self.option else ""
+        return "--" + self._name.removeprefix("site_").replace("_", "-") if self.option else ""
 
     @property
     def variable(self) -> str:
@@ -91,6 +91,8 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("site.root", Place(folder=True), ".", "The folder that is served.", option=False),
+    Setting("site.compress", Switch(), True, "What shrinks is compressed, once, for clients that take it."),
+    Setting("site.precompressed", Switch(), True, "x.js.br, x.js.zst and x.js.gz are sent for x.js.", option=False),
     Setting("server.host", Host(), "127.0.0.1", "Address or name to listen on; 0.0.0.0 for every interface."),
     Setting("server.port", Count(0, 65535), 8080, "Port to listen on; 0 takes a free one."),
     Setting(

@@ -175,6 +175,33 @@ def test_whatever_clients_say_in_turn_nobody_gets_a_coding_that_he_does_not_take
     assert seen == {b"", b"br", b"zstd", b"gzip"}
 
 
+def test_either_half_can_be_switched_off(servers: Servers, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (site / "page.html").write_bytes(TEXT)
+    (site / "both.html").write_bytes(TEXT)
+    (site / "both.html.gz").write_bytes(ENCODE[b"gzip"](TEXT))
+    found = {}
+    for options, variables in (
+        ((), {}),
+        (("--no-compress",), {}),
+        ((), {"WSRV_SITE_PRECOMPRESSED": "false"}),
+        (("--no-compress",), {"WSRV_SITE_PRECOMPRESSED": "off"}),
+    ):
+        with monkeypatch.context() as patch:
+            for name, value in variables.items():
+                patch.setenv(name, value)
+            server = servers(site, "--workers", "1", *options)
+        answers = [server.get(path, f"Accept-Encoding: {BROWSER}") for path in ("/page.html", "/both.html")]
+        assert [DECODE[coding_of(answer)](answer.body) for answer in answers] == [TEXT, TEXT]
+        codings = [coding_of(answer).decode() for answer in answers]
+        found[len(options), len(variables)] = (*codings, "vary" in answers[0].fields)
+    assert found == {
+        (0, 0): ("br", "gzip", True),
+        (1, 0): ("", "gzip", True),
+        (0, 1): ("br", "br", True),
+        (1, 1): ("", "", False),
+    }
+
+
 def test_content_types_of_the_config_file_are_sent(servers: Servers, site: Path, tmp_path: Path) -> None:
     config = tmp_path / "own.toml"
     config.write_text('[types]\n".foo" = "text/x-foo"\n".js" = "text/x-mine; charset=ascii"\n')
