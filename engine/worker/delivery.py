@@ -25,6 +25,10 @@ from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
 _PIECE_BYTES = 256 * 1024
+# Of a new stream, whose beginning comes in between short answers: the rest has to stand in line. See turns.py.
+_FIRST_TURN_BYTES = 64 * 1024
+# A turn ends after this, too: a client with a tiny window makes the kernel work for each piece.
+_TURN_NS = 1_000_000
 # What a piece costs of a turn at least, so that an answer of many small parts does not hold the others up.
 _LEAST_TURN_BYTES = 16 * 1024
 _MAX_PARTS = 64
@@ -224,12 +228,15 @@ class Delivery:
 
     def _pump(self, conn: Connection, stream: Stream) -> bool:
         """Send the next pieces of a stream; False when some is left, or the client is gone."""
-        turn = conn.turn_bytes
+        turn, longest = conn.turn_bytes, _PIECE_BYTES
+        if not stream.sent_bytes:
+            turn = longest = _FIRST_TURN_BYTES
+        until_ns = monotonic_ns() + _TURN_NS
         while stream.parts:
-            if turn <= 0:
+            if turn <= 0 or monotonic_ns() >= until_ns:
                 return False
             part = stream.parts[0]
-            piece = min(size_of(part), _PIECE_BYTES)
+            piece = min(size_of(part), longest)
             if piece == stream.left_bytes:
                 self._record_stream(conn, stream, stream.sent_bytes + piece)
             try:

@@ -39,6 +39,7 @@ from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
+from wsrv.engine.worker.turns import Turns
 
 if TYPE_CHECKING:
     from wsrv.engine.shm.clients import ClientTable
@@ -103,6 +104,7 @@ class Worker:
         )
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, inside, ledger)
         self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
+        self._turns = Turns(connections, self._intake.writable)
         self._reception = self._make_reception(settings, log_format)
         source = station.source if gate is None else self._admission(gate)
         self._arrivals = Arrivals(
@@ -171,7 +173,7 @@ class Worker:
     def _round(self, epoll: select.epoll) -> None:
         connections = self._connections
         table = connections.table
-        events = epoll.poll(connections.wait_seconds(), _ROUND)
+        events = epoll.poll(0.0 if self._turns else connections.wait_seconds(), _ROUND)
         now_ns = monotonic_ns()
         self._clock.turn(now_ns)
         batch: list[Connection] = []
@@ -192,6 +194,8 @@ class Worker:
                 self._call(fd, now_ns)
         if batch:
             self._hot.turn(batch, now_ns)
+        if self._turns:
+            self._turns.turn(now_ns)
         if self._reception is not None:
             self._reception.turn(now_ns)
         if now_ns >= self._next_tick_ns:
@@ -236,7 +240,7 @@ class Worker:
         if conn.state == GREETING:
             self._greet(conn)
         elif flags & select.EPOLLOUT:
-            self._intake.writable(conn, now_ns)
+            self._turns.add(conn)
         elif conn.state in (WAIT, WRITE):
             # Nothing was asked for but to be told that the client is gone.
             self._delivery.abandon(conn)

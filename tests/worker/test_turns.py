@@ -1,55 +1,105 @@
-"""What one client gets of a long stream over TLS before the others have their turn."""
+# The line of long answers, with a clock that only the turns themselves move on.
+"""engine/worker/turns.py."""
 
 import os
-import select
-import socket
-import ssl
-import threading
-from pathlib import Path
+from collections.abc import Iterator
 
-from tests.support.certificates import Authority
-from tests.worker.workbench import BOUND_SECONDS, Workbench
-from wsrv.engine.http.fields import parse_fields
-from wsrv.engine.http.head import parse_request_line
-from wsrv.engine.http.ranges import Span
-from wsrv.engine.tls.certificates import Certificates
-from wsrv.engine.tls.step import Step
-from wsrv.engine.worker.aside import Aside
-from wsrv.engine.worker.connection import WRITE
-from wsrv.engine.worker.request import Request, Stream
+import pytest
 
-LINE = b"GET /big HTTP/1.1"
-LENGTH = 4 << 20
-# A sixteenth of what a plain client gets: encryption takes so much longer than sendfile.
-TURN_BYTES = 64 * 1024
+from wsrv.engine.shm.mapping import Mapping
+from wsrv.engine.shm.row import Ledger
+from wsrv.engine.worker.connection import IDLE, WRITABLE, WRITE, Connection, Connections, Timeouts
+from wsrv.engine.worker.turns import Turns
+
+MS = 1_000_000
 
 
-def secure(bench: Workbench, authority: Authority) -> tuple[Aside, ssl.SSLSocket]:
-    """A connection whose handshake is done, and its client."""
-    near, far = socket.socketpair()
-    near.setblocking(False)
-    far.settimeout(BOUND_SECONDS)
-    clients: list[ssl.SSLSocket] = []
-    trust = authority.client()
-    shakes = threading.Thread(target=lambda: clients.append(trust.wrap_socket(far, server_hostname="localhost")))
-    shakes.start()
-    conn = Aside(near.detach(), b"- - - [", bench.now_ns, None)
-    conn.tls = Certificates([authority.issue("localhost")]).session()
-    while conn.tls.handshake(conn.fd) is not Step.DONE:
-        assert select.select([conn.fd], [], [], BOUND_SECONDS)[0], "the client says nothing"
-    shakes.join()
-    return conn, clients[0]
+class Line:
+    """Connections that are always ready to take more, and the turns they had."""
+
+    def __init__(self) -> None:
+        self.mapping = Mapping(0, 64, 1)
+        ledger = Ledger(self.mapping.rows[0], self.mapping.asleep, self.mapping.bell)
+        self.connections = Connections(ledger, Timeouts(*(10**10,) * 4))
+        self.turns = Turns(self.connections, self._go_on, lambda: self.now_ns)
+        self.now_ns = 10**12
+        self.turn_ns = 0
+        self.had: list[Connection] = []
+
+    def writer(self) -> Connection:
+        """A connection in the state WRITE. An eventfd can always be written to."""
+        conn = Connection(os.eventfd(0), b"", self.now_ns)
+        self.connections.want(conn, WRITE, WRITABLE, self.now_ns)
+        return conn
+
+    def ready(self) -> list[int]:
+        """The descriptors that epoll says can be written to."""
+        return [fd for fd, _ in self.connections.epoll.poll(0)]
+
+    def round(self) -> list[Connection]:
+        """A round as the loop makes it; who had a turn in it."""
+        self.had = []
+        for fd in self.ready():
+            self.turns.add(self.connections.table[fd])
+        self.turns.turn(self.now_ns)
+        return self.had
+
+    def _go_on(self, conn: Connection, now_ns: int) -> None:
+        self.now_ns += self.turn_ns
+        self.had.append(conn)
+        self.connections.want(conn, WRITE, WRITABLE, now_ns)
+
+    def close(self) -> None:
+        for conn in list(self.connections.table.values()):
+            self.connections.drop(conn)
+        self.connections.epoll.close()
+        self.mapping.close()
 
 
-def test_a_secure_stream_gets_little_at_a_time(bench: Workbench, root: Path, tmp_path: Path) -> None:
-    with (root / "big").open("wb") as file:
-        file.truncate(LENGTH)
-    conn, client = secure(bench, Authority(tmp_path / "authority"))
-    with client:
-        request = Request(LINE, parse_request_line(LINE), parse_fields(b"Host: x\r\n\r\n"), b'"-" "-"\n', None, True)
-        fd = os.open(root / "big", os.O_RDONLY | os.O_CLOEXEC)
-        stream = conn.dialogue().stream = Stream(request, 200, fd, b"HTTP/1.1 200 OK\r\n\r\n", (Span(0, LENGTH),))
-        bench.delivery.flush(conn, bench.now_ns)
-        assert conn.state == WRITE
-        assert 0 < stream.sent_bytes <= TURN_BYTES + 100
-        bench.connections.drop(conn)
+@pytest.fixture
+def line(_no_descriptor_left: None) -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.close()
+
+
+def test_all_have_their_turn_while_turns_are_short(line: Line) -> None:
+    writers = {line.writer() for _ in range(20)}
+    assert set(line.round()) == writers
+    assert len(line.turns) == 0
+
+
+def test_a_round_makes_turns_for_two_milliseconds_and_everybody_comes_in_turn(line: Line) -> None:
+    writers = [line.writer() for _ in range(7)]
+    line.turn_ns = MS
+    had = [line.round() for _ in range(14)]
+    assert {len(turns) for turns in had} == {2}
+    # 28 turns for seven who are always ready: nobody is passed over.
+    counts = [sum(turns.count(conn) for turns in had) for conn in writers]
+    assert max(counts) - min(counts) <= 1
+
+
+def test_one_turn_is_made_whatever_it_takes(line: Line) -> None:
+    for _ in range(3):
+        line.writer()
+    line.turn_ns = 100 * MS
+    assert [len(line.round()) for _ in range(3)] == [1, 1, 1]
+
+
+def test_who_stands_in_line_is_not_waited_for(line: Line) -> None:
+    conn = line.writer()
+    assert line.ready() == [conn.fd]
+    line.turns.add(conn)
+    assert line.ready() == []
+    line.turns.turn(line.now_ns)
+    assert line.ready() == [conn.fd]
+
+
+def test_who_has_left_the_line_or_the_server_has_no_turn(line: Line) -> None:
+    gone, idle, stays = line.writer(), line.writer(), line.writer()
+    for conn in (gone, idle, stays):
+        line.turns.add(conn)
+    line.connections.drop(gone)
+    idle.state = IDLE
+    line.turns.turn(line.now_ns)
+    assert line.had == [stays]

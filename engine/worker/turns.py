@@ -1,0 +1,51 @@
+# Who takes a long answer has his turn when those with short ones have been served.
+#
+# Rule 1: a turn is up to a megabyte given to the kernel, half a millisecond and more. A round of the loop makes turns
+#         for a bounded time, so whoever asks waits for that long, however many are ready to take more.
+# Rule 2: who stands in line is not waited for by epoll: hundreds of them would crowd out the others.
+"""The line of connections that can take more of their answers."""
+
+from collections import deque
+from collections.abc import Callable
+from time import monotonic_ns
+
+from wsrv.engine.worker.connection import NOTHING, WRITE, Connection, Connections
+
+# One turn is made whatever it takes.
+_ROUND_NS = 2_000_000
+
+
+class Turns:
+    """The line. `go_on` makes the turn of a connection, and has epoll wait for it again if there is more to write."""
+
+    def __init__(
+        self,
+        connections: Connections,
+        go_on: Callable[[Connection, int], None],
+        clock: Callable[[], int] = monotonic_ns,
+    ) -> None:
+        self._epoll = connections.epoll
+        self._go_on = go_on
+        self._clock = clock
+        self._line: deque[Connection] = deque()
+
+    def __len__(self) -> int:
+        """How many stand in line; while there is one, the loop must not sleep."""
+        return len(self._line)
+
+    def add(self, conn: Connection) -> None:
+        """`conn` is in the state WRITE, and can take more."""
+        self._epoll.modify(conn.fd, NOTHING)
+        self._line.append(conn)
+
+    def turn(self, now_ns: int) -> None:
+        """Make turns for a bounded time."""
+        line = self._line
+        until_ns = self._clock() + _ROUND_NS
+        while line:
+            conn = line.popleft()
+            # Its client may have left since.
+            if conn.state == WRITE:
+                self._go_on(conn, now_ns)
+            if self._clock() >= until_ns:
+                return
