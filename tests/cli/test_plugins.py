@@ -33,6 +33,23 @@ def rows(table: str) -> list[str]:
     return [" ".join(line.split()) for line in table.splitlines()]
 
 
+TYPES = """
+from wsrv.plugins.hookspecs import hookimpl
+WSRV_API = 1
+@hookimpl
+def wsrv_register_types():
+    return {".foo": "text/x-foo", ".bar": "text/x-theirs"}
+"""
+
+
+def test_content_types_of_a_plugin_are_listed_by_suffix(tmp_path: Path) -> None:
+    install(tmp_path, "tester-types", TYPES)
+    listed = rows(run(tmp_path, "plugins").stdout)
+    assert "tester_types content types tester-types 1.0 yes .foo, .bar" in listed
+    (row,) = [row for row in json.loads(run(tmp_path, "plugins", "--json").stdout)["plugins"] if row["kind"] == "types"]
+    assert (row["name"], row["offers"], row["available"]) == ("tester_types", [".foo", ".bar"], True)
+
+
 def test_help_lists_the_commands_of_plugins_apart(tmp_path: Path) -> None:
     install(tmp_path, "tester-hello", COMMAND.replace('"Say hello."', "'Say hello.\\n\\nAnd say it aloud.'"))
     said = run(tmp_path, "--help")

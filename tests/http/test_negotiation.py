@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wsrv.engine.http.negotiation import AS_IT_IS, CODINGS, Acceptable, acceptable
+from wsrv.engine.http.negotiation import AS_IT_IS, CODINGS, MAX_FIELD_BYTES, Acceptable, acceptable
 
 ALL = (b"br", b"zstd", b"gzip")
 
@@ -87,6 +87,11 @@ def test_a_field_says_which_codings_are_taken_and_in_which_order(
 )
 def test_a_field_that_breaks_the_grammar_is_as_if_it_were_not_there(field: bytes) -> None:
     assert acceptable(field) is AS_IT_IS
+
+
+def test_a_field_is_read_up_to_its_bound() -> None:
+    assert acceptable(b"br" + b"," * (MAX_FIELD_BYTES - 2)) == Acceptable((b"br",), True)
+    assert acceptable(b"br" + b"," * (MAX_FIELD_BYTES - 1)) is AS_IT_IS
 
 
 # The oracle: the weight of one coding, by the words of RFC 9110 12.5.3, written down as far from the code as it goes.

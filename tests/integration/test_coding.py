@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Servers
+from tests.plugins.strangers import install
 from tests.static.coders import DECODE, ENCODE
 from tests.support.server import Answer, Server, read_answer, wait_for
 from wsrv.engine.http.negotiation import acceptable
@@ -200,6 +201,30 @@ def test_either_half_can_be_switched_off(servers: Servers, site: Path, monkeypat
         (0, 1): ("br", "br", True),
         (1, 1): ("", "", False),
     }
+
+
+def test_content_types_of_plugins_are_sent_and_those_of_the_config_file_outrank_them(
+    servers: Servers, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = """
+from wsrv.plugins.hookspecs import hookimpl
+WSRV_API = 1
+@hookimpl
+def wsrv_register_types():
+    return {".foo": "text/x-foo", ".bar": "text/x-theirs"}
+"""
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    install(installed, "tester-types", code)
+    config = tmp_path / "own.toml"
+    config.write_text('[types]\n".bar" = "text/x-mine"\n')
+    for name in ("a.foo", "a.bar"):
+        (site / name).write_bytes(TEXT)
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(installed))
+        server = servers(site, "--config", str(config))
+    assert server.get("/a.foo").fields["content-type"] == "text/x-foo; charset=utf-8"
+    assert server.get("/a.bar").fields["content-type"] == "text/x-mine; charset=utf-8"
 
 
 def test_content_types_of_the_config_file_are_sent(servers: Servers, site: Path, tmp_path: Path) -> None:
