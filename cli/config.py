@@ -16,6 +16,7 @@ from wsrv.cli.configfile import ConfigFile, Malformed
 from wsrv.cli.contenttypes import TABLE, is_of_table
 from wsrv.cli.exits import CHECK_FAILED, USAGE, Stop
 from wsrv.cli.linux import require_linux
+from wsrv.cli.rules import NAMES
 from wsrv.cli.table import FILE_NAME, KEYS, SETTINGS, options
 from wsrv.cli.units import Place
 from wsrv.cli.values import Value, config_file, in_force, resolve, survey
@@ -91,7 +92,7 @@ def check(file: str | None) -> None:
         raise Stop(CHECK_FAILED, "\n".join(faults))
     for note in found.notes:
         TerminalVoice().say(note)
-    number = sum(key in KEYS or (key != TABLE and is_of_table(key)) for key in found.entries)
+    number = sum(key in (*KEYS, *NAMES) or (key != TABLE and is_of_table(key)) for key in found.entries)
     _print(f"{found.path}: {number} setting{'' if number == 1 else 's'}, no fault\n")
 
 
@@ -127,16 +128,14 @@ def _relative_places(conf: ConfigFile, values: dict[str, Value]) -> dict[str, Va
 
 def _faults_here(values: dict[str, Value]) -> list[str]:
     """What is well written and still would not start: parts and folders that are not there."""
-    from wsrv.cli.serve import root_fault
+    from wsrv.cli.serve import site_faults
 
     faults = []
     if sys.platform.startswith("linux"):  # elsewhere there are no parts
         from wsrv.cli import parts
 
         faults += parts.unknown(values, parts.registry())
-    if "site.root" in values and (fault := root_fault(values["site.root"])):
-        faults.append(fault)
-    return faults
+    return faults + site_faults(values)
 
 
 def _part_names() -> dict[str, list[str]]:

@@ -7,12 +7,13 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from wsrv.cli import addresses, certificates, contenttypes
+from wsrv.cli import addresses, certificates, contenttypes, rules
 from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -22,6 +23,7 @@ from wsrv.cli.values import Value, config_file, in_force, resolve
 from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.settings import (
     CacheSettings,
+    HostSettings,
     LimitSettings,
     LogSettings,
     ProcessSettings,
@@ -34,7 +36,7 @@ from wsrv.engine.settings import (
 )
 
 # Beside this package in the checkout as in the wheel.
-_ERROR_PAGES = Path(__file__).parent.parent / "www" / "errors"
+_WWW = Path(__file__).parent.parent / "www"
 
 _HELP = """Serve the files below ROOT.
 
@@ -46,6 +48,8 @@ Examples:
   wsrv serve site --port 0            on a free port
   wsrv serve site --host 0.0.0.0      for other machines too
   wsrv serve site --listen 0.0.0.0:80 --listen '[::]:80' --listen unix:/run/site.sock
+  wsrv serve site --listing --open    folders as lists, and a browser to look at them
+  wsrv serve dist --spa --cors any    the build of an application, for every origin
   wsrv serve site --cache-size 1GiB --log-file access.log
 """
 
@@ -73,14 +77,15 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     values = resolve(flags, os.environ, file)
     voice = TerminalVoice(quiet, verbose)
     settings = engine_settings(in_force(values), file)
-    if fault := root_fault(values["site.root"]):
-        raise Stop(USAGE, fault)
+    if faults := site_faults(values):
+        raise Stop(USAGE, "\n".join(faults))
 
     from wsrv.cli import parts
 
     chosen = parts.choose(values, settings.cache, voice)
     settings = with_types(settings, chosen.types)
 
+    from wsrv.cli.browser import open_page
     from wsrv.engine.master.master import serve
     from wsrv.engine.master.outcome import CannotStart
 
@@ -91,7 +96,7 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     if os.geteuid() == 0:
         voice.warn("running as root, so workers can read every file of this machine; better use an ordinary user")
     try:
-        serve(settings, chosen, voice)
+        serve(settings, chosen, voice, partial(open_page, voice=voice) if values["server.open"].value else None)
     except CannotStart as error:
         raise Stop(CANNOT_START, str(error)) from error
 
@@ -108,15 +113,30 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
     if log_file != "-":
         withheld.append(Path(log_file))
     withheld += [path for files in certificate_files for path in (files.key, files.cert)]
+    hosts: tuple[rules.Row, ...] = value("host")
+    site_rows = {array.name: value(array.name) for array in rules.RULES}
+    for rows in (site_rows, *(host.rows for host in hosts)):
+        withheld += [Path(row.values["file"]) for row in rows["auth"]]
+    site = SiteSettings(
+        root=Path(value("site.root")),
+        pages=_WWW / "errors",
+        templates=_WWW / "templates",
+        withheld=tuple(dict.fromkeys(withheld)),
+        listing=value("site.listing"),
+        spa=value("site.spa"),
+        dotfiles=value("site.dotfiles"),
+        links=value("site.links"),
+        cache_control=value("site.cache_control"),
+        cors=value("site.cors"),
+        security_headers=value("site.security_headers"),
+        compress=value("site.compress"),
+        precompressed=value("site.precompressed"),
+        types=tuple(value(contenttypes.TABLE).items()),
+        **rules.engine_rules(site_rows),
+    )
     return Settings(
-        site=SiteSettings(
-            root=Path(value("site.root")),
-            pages=_ERROR_PAGES,
-            withheld=tuple(withheld),
-            compress=value("site.compress"),
-            precompressed=value("site.precompressed"),
-            types=tuple(value(contenttypes.TABLE).items()),
-        ),
+        site=site,
+        hosts=tuple(_host(row, site) for row in hosts),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
         listen=addresses.settings_of(values),
         tls=TlsSettings(certificate_files, value("tls.redirect")),
@@ -159,7 +179,42 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
 
 def with_types(settings: Settings, types: tuple[tuple[str, str], ...]) -> Settings:
     """`settings` with the content types of plugins, which those of the file outrank."""
-    return replace(settings, site=replace(settings.site, types=(*types, *settings.site.types)))
+
+    def more(site: SiteSettings) -> SiteSettings:
+        return replace(site, types=(*types, *site.types))
+
+    hosts = tuple(replace(host, site=more(host.site)) for host in settings.hosts)
+    return replace(settings, site=more(settings.site), hosts=hosts)
+
+
+def _host(row: rules.Row, site: SiteSettings) -> HostSettings:
+    """A host as the engine takes it: what it does not say is as `site` has it, but for the rules."""
+    own = {name: value for name, value in row.values.items() if name not in ("names", "root")}
+    root = Path(row.values["root"])
+    return HostSettings(row.values["names"], replace(site, root=root, **own, **rules.engine_rules(row.rows)))
+
+
+def site_faults(values: Mapping[str, Value]) -> list[str]:
+    """What is wrong with the folders and password files that the settings name, a line each."""
+    faults = [root_fault(values["site.root"])] if "site.root" in values else []
+    hosts: tuple[rules.Row, ...] = values["host"].value if "host" in values else ()
+    faults += [root_fault(Value(row.values["root"], row.places["root"], "file")) for row in hosts]
+    rows = [row for host in hosts for row in host.rows["auth"]]
+    rows += values["auth"].value if "auth" in values else ()
+    for row in rows:
+        faults += _password_faults(row.places["file"], Path(row.values["file"]))
+    return [fault for fault in faults if fault]
+
+
+def _password_faults(where: str, path: Path) -> list[str]:
+    """What is wrong with a password file, a line each."""
+    from wsrv.engine.static.passwords import Users
+
+    try:
+        users = Users.read(path)
+    except OSError as error:
+        return [f"{where}: cannot read the password file {path}: {error.strerror}"]
+    return [f"{where}: {path}:{fault.line}: {fault.text}" for fault in users.faults]
 
 
 def root_fault(root: Value) -> str:

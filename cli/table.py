@@ -29,6 +29,7 @@ from wsrv.cli.units import (
     ServerName,
     Size,
 )
+from wsrv.cli.words import CacheControl, OneOf, Origins
 
 FILE_NAME = "wsrv.toml"
 FILE_VARIABLE = "WSRV_CONFIG"
@@ -93,6 +94,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("site.root", Place(folder=True), ".", "The folder that is served.", option=False),
     Setting("site.compress", Switch(), True, "What shrinks is compressed, once, for clients that take it."),
     Setting("site.precompressed", Switch(), True, "x.js.br, x.js.zst and x.js.gz are sent for x.js.", option=False),
+    Setting("site.listing", Switch(), False, "Folders without an index are listed."),
+    Setting("site.spa", Switch(), False, "What is not there is answered with /index.html, where a page is asked for."),
+    Setting("site.cors", Origins(), OFF, "Origins whose pages may read everything here; any for all."),
+    Setting("site.security_headers", Switch(), False, "Fields that browsers protect their users by."),
+    Setting(
+        "site.cache_control", CacheControl(), AUTO, "auto: for ever for names like app.3f9a1c2b.js, else no-cache."
+    ),
+    Setting("site.dotfiles", Switch(), False, "Names that begin with a dot are served too.", option=False),
+    Setting("site.links", OneOf("inside", "none"), "inside", "Links that are followed: inside the root.", option=False),
     Setting("server.host", Host(), "127.0.0.1", "Address or name to listen on; 0.0.0.0 for every interface."),
     Setting("server.port", Count(0, 65535), 8080, "Port to listen on; 0 takes a free one."),
     Setting(
@@ -181,6 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Where running servers are found.",
         auto="$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/wsrv or /tmp/wsrv-UID",
     ),
+    Setting("server.open", Switch(), False, "Open a browser once the server answers."),
 )
 # What is server.timeout unless set by itself.
 TIMEOUTS = tuple(f"limits.{name}_timeout" for name in ("head", "body", "idle", "write"))
@@ -201,6 +212,21 @@ def _joined(context: click.Context, parameter: click.Parameter, given: tuple[Any
     return tuple(one for value in given for one in value) or None
 
 
+def _option(setting: Setting, text: str) -> Callable[[_Command], _Command]:
+    if isinstance(setting.kind, Switch):
+        both = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+        return click.option(both, setting.parameter, default=None, help=text)
+    return click.option(
+        setting.flag,
+        setting.parameter,
+        type=setting.kind,
+        metavar=setting.kind.name.upper(),
+        help=text,
+        multiple=setting.kind.several,
+        callback=_joined if setting.kind.several else None,
+    )
+
+
 def options(command: _Command) -> _Command:
     """Give `command` the argument ROOT, an option for each setting that has one, and --config."""
     # Decorators apply from the last to the first.
@@ -209,19 +235,5 @@ def options(command: _Command) -> _Command:
     for setting in reversed(SETTINGS):
         if setting.option:
             text = f"{setting.help}  [default: {setting.default_text}; env: {setting.variable}]"
-            metavar = setting.kind.name.upper()
-            if isinstance(setting.kind, Switch):
-                both = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
-                command = click.option(both, setting.parameter, default=None, help=text)(command)
-                continue
-            option = click.option(
-                setting.flag,
-                setting.parameter,
-                type=setting.kind,
-                metavar=metavar,
-                help=text,
-                multiple=setting.kind.several,
-                callback=_joined if setting.kind.several else None,
-            )
-            command = option(command)
+            command = _option(setting, text)(command)
     return click.argument("site_root", metavar="[ROOT]", required=False, type=Place(folder=True))(command)

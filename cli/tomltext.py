@@ -8,7 +8,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wsrv.cli import contenttypes
+from wsrv.cli import contenttypes, rules
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.table import FILE_NAME, SETTINGS, Setting, by_table
 from wsrv.cli.units import Part
@@ -41,7 +41,8 @@ def commented(part_names: Mapping[str, list[str]]) -> str:
     for table, settings in by_table():
         pieces.append(f"\n[{table}]\n")
         pieces.append("\n".join(_explained(setting, part_names) for setting in settings))
-    return "".join([*pieces, _TYPES])
+    pieces += [_TYPES, "\n", *map(_exemplified, rules.ARRAYS)]
+    return "".join(pieces)
 
 
 def shown(values: Mapping[str, Value], file: ConfigFile | None) -> str:
@@ -52,7 +53,8 @@ def shown(values: Mapping[str, Value], file: ConfigFile | None) -> str:
         for setting in settings:
             value = values[setting.key]
             pieces.append(_with_comment(_line(setting, value.value), _source(setting, value)))
-    return "".join([*pieces, *_types(values[contenttypes.TABLE].value, file)])
+    pieces += _types(values[contenttypes.TABLE].value, file)
+    return "".join([*pieces, *(_rows(array, values[array.name].value) for array in rules.ARRAYS)])
 
 
 def imported(file: ConfigFile, values: Mapping[str, Value], comments: Mapping[str, str]) -> str:
@@ -84,6 +86,7 @@ def document(values: Mapping[str, Value], file: ConfigFile | None) -> dict[str, 
             for setting in SETTINGS
         },
         "types": values[contenttypes.TABLE].value,
+        "rules": {array.name: rules.written(array, values[array.name].value) for array in rules.ARRAYS},
     }
 
 
@@ -105,6 +108,30 @@ def _explained(setting: Setting, part_names: Mapping[str, list[str]]) -> str:
         allowed += f": {setting.auto}"
     also = f"{setting.flag}, {setting.variable}" if setting.flag else setting.variable
     return f"# {setting.help}\n# {allowed[0].upper()}{allowed[1:]}.  Also: {also}\n#{_line(setting, None)}\n"
+
+
+def _exemplified(array: rules.Array) -> str:
+    """An array of tables, explained: prose, so that nothing is made of it by taking a "#" away."""
+    keys = [f"  {key.name:8}  {key.help}" for key in array.keys if key.default is not None]
+    example = [f"    {line}" for line in (f"[[{array.name}]]", *array.example.splitlines())]
+    return "".join(f"# {line}".rstrip() + "\n" for line in (array.help, *keys, "", *example)) + "\n"
+
+
+def _rows(array: rules.Array, rows: tuple[rules.Row, ...], prefix: str = "") -> str:
+    """The tables of an array, each with where it comes from."""
+    import tomli_w
+
+    pieces = []
+    for row, table in zip(rows, rules.written(array, rows), strict=True):
+        header = f"{prefix}{array.name}"
+        source = row.origin.removesuffix(f": {header}")
+        plain = {name: value for name, value in table.items() if not isinstance(value, dict | list)}
+        pieces += ["\n", _with_comment(f"[[{header}]]", source), tomli_w.dumps(plain)]
+        for name, value in table.items():
+            if isinstance(value, dict):
+                pieces.append(f"[{header}.{name}]\n{tomli_w.dumps(value)}")
+        pieces += [_rows(one, row.rows[one.name], f"{header}.") for one in array.inner]
+    return "".join(pieces)
 
 
 def _line(setting: Setting, value: Any) -> str:

@@ -88,10 +88,9 @@ class Kind(_ParamType):
         """What is allowed, for a person."""
         return f"{self.allowed}, or {AUTO}" if self.auto else self.allowed
 
-    def write(self, value: Any) -> str | int | float | list[str]:
+    def write(self, value: Any) -> Any:
         """What TOML says for a value that `read` gave; read again, it is the same."""
-        found: str | int | float = value
-        return found
+        return value
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """For click: fails with a usage error."""

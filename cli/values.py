@@ -12,7 +12,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from wsrv.cli import configfile, contenttypes
+from wsrv.cli import configfile, contenttypes, rules
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, TIMEOUTS, Setting
@@ -56,7 +56,7 @@ def survey(
 ) -> tuple[dict[str, Value], list[str]]:
     """The values that can be had, and what is wrong with the others, a line each, in the order of the file.
 
-    Under the name of the table of content types stands a dict.
+    Under the name of the table of content types stands a dict, under that of an array of tables its rows.
     """
     faults: list[tuple[int, str]] = []
     values: dict[str, Value] = {}
@@ -69,6 +69,10 @@ def survey(
     types, wrong_types = contenttypes.read(file)
     values[contenttypes.TABLE] = Value(types, str(file.path), "file") if file and types else Value(types, DEFAULT)
     faults += wrong_types
+    rows, wrong_rows = rules.read(file)
+    for name, found in rows.items():
+        values[name] = Value(found, file.where(name), "file") if file is not None and found else Value((), DEFAULT)
+    faults += wrong_rows
     if file is not None:
         for key, value in file.entries.items():
             if not (_is_known(key, value) or contenttypes.is_of_table(key)):
@@ -134,14 +138,18 @@ def _read(setting: Setting, value: Any, origin: str, base: str = "") -> Any:
 
 
 def _is_known(key: str, value: Any) -> bool:
-    return key in KEYS or (key in TABLES and value == {})
+    return key in KEYS or key in rules.NAMES or (key in TABLES and value == {})
 
 
 def _unknown(key: str, value: Any, file: ConfigFile) -> str:
     """The fault of a key that no setting has, with the nearest one that there is."""
+    array = key.partition(".")[0]
+    if array in rules.NAMES:
+        return f"{file.where(key)}: {array} is an array of tables: write [[{array}]]"
     if key in TABLES:
         return f"{file.where(key)}: {key} is a table: write [{key}], and below it {_names_in(key)}"
-    what, known = ("table", (*TABLES, contenttypes.TABLE)) if isinstance(value, dict) else ("setting", KEYS)
+    is_table = isinstance(value, dict | list)
+    what, known = ("table", (*TABLES, contenttypes.TABLE, *rules.NAMES)) if is_table else ("setting", KEYS)
     near = nearest(key, known)
     hint = f"did you mean {near}?" if near else f"there are: {', '.join(known)}"
     return f"{file.where(key)}: no {what} is called {key}; {hint}"

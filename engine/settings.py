@@ -70,12 +70,49 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RedirectRule:
+    """Paths that match are answered with `status` and a Location; `$1` in `to` is what the first star stood for."""
+
+    match: str
+    to: str
+    status: int = 302
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteRule:
+    """Paths that match are answered with what is at `to`, without the client's knowing."""
+
+    match: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderRule:
+    """Files that match are sent with these fields, by name and values; no value takes the field away."""
+
+    match: str
+    fields: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuthRule:
+    """Paths that match are for the users of the password `file`."""
+
+    match: str
+    realm: str
+    file: Path
+
+
+@dataclass(frozen=True, slots=True)
 class SiteSettings:
     """What is served. `pages` holds the error pages used when the site brings none of its own.
 
     `withheld`: files that are never served, under whatever name they are reached: config, passwords.
     `precompressed`: whether `x.js.br` and its like stand for `x.js`; `compress`: whether what shrinks is compressed.
     `types`: content types by suffix with its dot, beside those that are known.
+    `templates`: the folder with the page of a listing. `error_pages`: files beneath the root, by status.
+    `links`: inside (followed where they stay beneath the root) or none. `cors`: origins, or "*".
+    `cache_control`: auto (immutable for names with a fingerprint, else no-cache), off, or what to send with every file.
     """
 
     root: Path
@@ -85,6 +122,27 @@ class SiteSettings:
     precompressed: bool = True
     compress: bool = True
     types: tuple[tuple[str, str], ...] = ()
+    templates: Path | None = None
+    listing: bool = False
+    spa: bool = False
+    dotfiles: bool = False
+    links: str = "inside"
+    cache_control: str = "auto"
+    cors: tuple[str, ...] = ()
+    security_headers: bool = False
+    redirects: tuple[RedirectRule, ...] = ()
+    rewrites: tuple[RewriteRule, ...] = ()
+    headers: tuple[HeaderRule, ...] = ()
+    auth: tuple[AuthRule, ...] = ()
+    error_pages: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """A site of its own for requests that name one of `names`; `*.example.org` is every name below example.org."""
+
+    names: tuple[str, ...]
+    site: SiteSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +231,4 @@ class Settings:
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)
     status: StatusSettings = field(default_factory=StatusSettings)
+    hosts: tuple[HostSettings, ...] = ()

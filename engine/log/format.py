@@ -25,6 +25,10 @@ class Format(Protocol):
         """What stands before the time; `peer` is the client address as text."""
 
     @staticmethod
+    def named(opening: bytes, user: bytes) -> bytes:
+        """`opening` for a request of `user`, a name that was escaped already."""
+
+    @staticmethod
     def stamp(epoch_seconds: int) -> bytes:
         """The time, and what stands between it and the request line."""
 
@@ -51,6 +55,11 @@ class Combined:
     @staticmethod
     def opening(peer: bytes) -> bytes:
         return peer + b" - - ["
+
+    @staticmethod
+    def named(opening: bytes, user: bytes) -> bytes:
+        # The field ends at a space.
+        return opening.removesuffix(b"- [") + user.replace(b" ", b"\\x20") + b" ["
 
     @staticmethod
     def stamp(epoch_seconds: int) -> bytes:

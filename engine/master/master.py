@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 from array import array
+from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Any
 
@@ -67,16 +68,29 @@ _EXHAUSTED_PAUSE_NS = 100_000_000
 _STALLED_NS = 3 * _SECOND_NS
 
 
-def serve(settings: Settings, parts: Parts, voice: Voice) -> None:
-    """Serve until a signal says to stop, and drain. Raises CannotStart; nothing is left behind then either."""
+def serve(
+    settings: Settings, parts: Parts, voice: Voice, serving: Callable[[Sequence[str]], None] | None = None
+) -> None:
+    """Serve until a signal says to stop, and drain. Raises CannotStart; nothing is left behind then either.
+
+    `serving` is called once, with the URLs, when the server answers; it must not wait or raise.
+    """
     with contextlib.ExitStack() as undo:
-        Master(settings, parts, voice, undo).run()
+        Master(settings, parts, voice, undo, serving).run()
 
 
 class Master:
     """The server's one parent. What it takes from the system, `undo` gives back."""
 
-    def __init__(self, settings: Settings, parts: Parts, voice: Voice, undo: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parts: Parts,
+        voice: Voice,
+        undo: contextlib.ExitStack,
+        serving: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        self._when_serving = serving
         self._settings = settings
         self._parts = parts
         self._voice = voice
@@ -231,6 +245,8 @@ class Master:
             for address in reach_addresses(listener.socket, listener.secure):
                 if address != listener.url:
                     self._voice.say(f"reachable at {address}")
+        if self._when_serving is not None:
+            self._when_serving([listener.url for listener in self._listeners])
 
     def _listen(self) -> None:
         if self._parts.transport.DISPATCHES:

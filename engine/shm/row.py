@@ -44,7 +44,8 @@ PROXY_MALFORMED = 15
 FIRST_STATUS = 16
 # The answers that can be given; anything else would be counted under the class's first number.
 STATUSES = (
-    *(200, 204, 206, 301, 302, 304, 307, 308, 400, 401, 403, 404, 405, 406, 408, 411, 412, 413, 414, 415, 416, 417),
+    *(200, 204, 206, 301, 302, 303, 304, 307, 308),
+    *(400, 401, 403, 404, 405, 406, 408, 411, 412, 413, 414, 415, 416, 417),
     *(421, 426, 429, 431, 500, 501, 502, 503, 504, 505),
 )
 STATUS_INDEX = {status: FIRST_STATUS + i for i, status in enumerate(STATUSES)}

@@ -14,6 +14,7 @@ from wsrv.engine.http.conditional import Validators
 from wsrv.engine.http.dates import http_date
 from wsrv.engine.http.head import ALLOW
 from wsrv.engine.http.response import HeadTemplate, build_head
+from wsrv.engine.http.status import REASONS
 from wsrv.engine.static.mime import content_type
 
 _NS = 1_000_000_000
@@ -25,7 +26,10 @@ _GRANULE_NS = 20_000_000
 _COARSE_GRANULE_NS = 2 * _NS + _GRANULE_NS
 
 # RFC 9110 15.4.5: what a 304 repeats. Last-Modified would only matter without an ETag.
-_FIELDS_OF_304 = frozenset((b"ETag", b"Cache-Control", b"Content-Location", b"Expires", b"Vary"))
+# The browser takes the fields of a 304 for those of what it has: without the last it would withhold it from a page.
+_FIELDS_OF_304 = frozenset(
+    (b"etag", b"cache-control", b"content-location", b"expires", b"vary", b"access-control-allow-origin")
+)
 
 
 class NotServed(Exception):
@@ -116,26 +120,29 @@ class Entity:
     def head(self, status: int, connection: bytes = b"") -> HeadTemplate:
         """The head that answers with `status`; that of a 304 carries only what RFC 9110 15.4.5 lets it."""
         if status == 304:
-            return build_head(status, [field for field in self.fields if field[0] in _FIELDS_OF_304], connection)
+            return build_head(
+                status, [field for field in self.fields if field[0].lower() in _FIELDS_OF_304], connection
+            )
         return build_head(status, self.fields, connection)
 
 
 class Redirect(Entity):
-    """A 301 to a path of this host, with a small page for who does not follow. Depends on the query: never kept."""
+    """The way elsewhere, with a small page for who does not follow. May depend on the query: never kept."""
 
     __slots__ = ()
 
     @classmethod
-    def to(cls, location: bytes) -> "Redirect":
+    def to(cls, location: bytes, status: int = 301) -> "Redirect":
         """The redirect to `location`, which is ASCII and safe in a field."""
+        title = b"%d %b" % (status, REASONS[status])
         shown = html.escape(location.decode("ascii")).encode("ascii")
         body = (
-            b'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>301 Moved Permanently</title>\n'
-            b'<p>This is at <a href="%b">%b</a>.</p></html>\n' % (shown, shown)
+            b'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>%b</title>\n'
+            b'<p>This is at <a href="%b">%b</a>.</p></html>\n' % (title, shown, shown)
         )
         kind = content_type(b"page.html")
         fields = (*_fields(kind, len(body)), (b"Location", location))
-        return cls(301, kind, len(body), b"", 0, b"", None, body, fields, b"", False)
+        return cls(status, kind, len(body), b"", 0, b"", None, body, fields, b"", False)
 
 
 def _fields(kind: bytes, length: int) -> tuple[tuple[bytes, bytes], ...]:

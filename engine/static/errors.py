@@ -8,8 +8,9 @@
 """Error pages as entities."""
 
 import html
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from wsrv.engine.http.head import ALLOW
 from wsrv.engine.http.status import REASONS
@@ -36,6 +37,7 @@ class ErrorPages:
     ) -> None:
         self._bundle = Site(SiteSettings(root=settings.pages, pages=settings.pages), cache, clock=clock)
         self._sources = (site, self._bundle)
+        self._named = {status: os.fsencode(page.lstrip("/")) for status, page in settings.error_pages}
         self._max_object_bytes = cache.max_object_bytes
 
     def close(self) -> None:
@@ -48,9 +50,9 @@ class ErrorPages:
         `reason` is a sentence that says what is wrong with the request; no page but the site's own leaves it out.
         """
         extra = _EXTRA_FIELDS.get(status, ())
-        for source in self._sources:
+        for source, name in self._places(status):
             try:
-                page = source.load(_name(status), nowait=nowait)
+                page = source.load(name, nowait=nowait)
             except (NotServed, IsADirectoryError):
                 continue
             if page.body is not None:
@@ -60,11 +62,18 @@ class ErrorPages:
 
     def unchanged(self, entity: Entity, *, nowait: bool) -> bool:
         """Whether `entity` would be made of the same page again. Raises BlockingIOError with `nowait`."""
-        for source in self._sources:
-            identity = source.identity(_name(entity.status), nowait=nowait)
+        for source, name in self._places(entity.status):
+            identity = source.identity(name, nowait=nowait)
             if identity is not None and identity.size <= self._max_object_bytes:
                 return identity == entity.identity
         return entity.identity is None
+
+    def _places(self, status: int) -> Iterator[tuple[Site, bytes]]:
+        """Where the page for `status` may be, the first choice first."""
+        if status in self._named:
+            yield self._sources[0], self._named[status]
+        for source in self._sources:
+            yield source, b"%d.html" % status
 
 
 def plain_page(status: int, reason: str = "") -> Entity:
@@ -78,7 +87,3 @@ def _explained(page: bytes, reason: str) -> bytes:
     if not reason:
         return page
     return page.replace(_HEADING_END, b"%b\n<p>%b</p>" % (_HEADING_END, html.escape(reason).encode()), 1)
-
-
-def _name(status: int) -> bytes:
-    return b"%d.html" % status

@@ -60,9 +60,9 @@ def refusal(error: OSError) -> NotServed:
     return NotServed(_STATUSES.get(error.errno or 0, 500), str(error))
 
 
-def open_regular(root_fd: int, path: bytes, *, nowait: bool) -> tuple[int, os.stat_result]:
+def open_regular(root_fd: int, path: bytes, *, nowait: bool, no_links: bool = False) -> tuple[int, os.stat_result]:
     """A descriptor of the regular file at `path`, and its stat. Raises OSError; IsADirectoryError for a directory."""
-    fd = open_beneath(root_fd, path, _READ_FLAGS, cached=nowait)
+    fd = open_beneath(root_fd, path, _READ_FLAGS, cached=nowait, no_links=no_links)
     try:
         seen = os.fstat(fd)
         if stat.S_ISREG(seen.st_mode):
@@ -74,9 +74,9 @@ def open_regular(root_fd: int, path: bytes, *, nowait: bool) -> tuple[int, os.st
         raise
 
 
-def identify(root_fd: int, path: bytes, *, nowait: bool) -> os.stat_result:
+def identify(root_fd: int, path: bytes, *, nowait: bool, no_links: bool = False) -> os.stat_result:
     """The stat of what `path` leads to, of whatever kind, without opening it for reading. Raises OSError."""
-    fd = open_beneath(root_fd, path, os.O_PATH, cached=nowait)
+    fd = open_beneath(root_fd, path, os.O_PATH, cached=nowait, no_links=no_links)
     try:
         return os.fstat(fd)
     finally:
@@ -100,10 +100,10 @@ def _read(fd: int, size: int, *, nowait: bool) -> bytes:
 
 
 def _read_once(
-    root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool
+    root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool, no_links: bool
 ) -> Contents | None:
     """What the file holds, or None when it changed, or was cut short, while it was read."""
-    fd, before = open_regular(root_fd, path, nowait=nowait)
+    fd, before = open_regular(root_fd, path, nowait=nowait, no_links=no_links)
     try:
         now_ns = clock()
         identity = Identity.of(before)
@@ -117,14 +117,16 @@ def _read_once(
         os.close(fd)
 
 
-def load(root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool) -> Contents:
+def load(
+    root_fd: int, path: bytes, max_body_bytes: int, clock: Callable[[], int], *, nowait: bool, no_links: bool = False
+) -> Contents:
     """The regular file at `path`, with its body when that is no longer than `max_body_bytes`.
 
     `clock` is the wall clock in ns. Raises OSError, IsADirectoryError for a directory, BlockingIOError with `nowait`
     for what has to be asked again without; NotServed(503) when the file did not hold still through five readings.
     """
     for pause_seconds in (*_PAUSES_SECONDS, None):
-        contents = _read_once(root_fd, path, max_body_bytes, clock, nowait=nowait)
+        contents = _read_once(root_fd, path, max_body_bytes, clock, nowait=nowait, no_links=no_links)
         if contents is not None:
             return contents
         if nowait:

@@ -19,6 +19,7 @@ _AT_FDCWD = -100
 
 # linux/openat2.h
 _RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_NO_SYMLINKS = 0x04
 _RESOLVE_BENEATH = 0x08
 _RESOLVE_CACHED = 0x20
 
@@ -74,17 +75,17 @@ def _open_waiting(directory_fd: int, path: bytes, flags: int, resolve: int) -> i
     raise _failure(number, path)
 
 
-def open_beneath(root_fd: int, path: bytes, flags: int, *, cached: bool = False) -> int:
+def open_beneath(root_fd: int, path: bytes, flags: int, *, cached: bool = False, no_links: bool = False) -> int:
     """Open `path`, relative to the directory `root_fd`, never leaving it; a close-on-exec descriptor.
 
     Raises OSError: EXDEV when the path or a link on it leaves the root (an absolute link always does), ELOOP for a
-    magic link, BlockingIOError when with `cached` the kernel would have to ask a disk, or when without it others
-    keep renaming directories on the way. openat2(2).
+    magic link and, with `no_links`, for any; BlockingIOError when with `cached` the kernel would have to ask a disk, or
+    when without it others keep renaming directories on the way. openat2(2).
     """
     if b"\0" in path:
         # To C the path would end here, and another file would be opened.
         raise _failure(errno.ENOENT, path)
-    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS | (_RESOLVE_NO_SYMLINKS if no_links else 0)
     if cached:
         return _open_cached(root_fd, path, flags, resolve)
     return _open_waiting(root_fd, path, flags, resolve)

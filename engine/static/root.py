@@ -20,7 +20,9 @@ class Root:
     if none ever was, every path beneath is not found. So a root that is late or away for a moment harms nothing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, no_links: bool = False) -> None:
+        """`no_links`: whoever opens something beneath it is to follow no link at all."""
+        self.no_links = no_links
         self._path = os.fsencode(path.absolute())
         # Something to stand under the number when there is no directory: beneath a file everything is ENOTDIR.
         self.fd = os.memfd_create("wsrv-no-root", os.MFD_CLOEXEC)

@@ -57,7 +57,7 @@ class Siblings:
 
     def _seen(self, path: bytes, *, nowait: bool) -> os.stat_result | None:
         try:
-            return identify(self._root.fd, path, nowait=nowait)
+            return identify(self._root.fd, path, nowait=nowait, no_links=self._root.no_links)
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise

@@ -5,25 +5,34 @@
 # Rule 3: no state but the root and what is withheld, safe to use from several threads: loop and pool share one Site.
 """The site: paths resolved beneath its root."""
 
+import contextlib
+import hashlib
 import os
 import stat
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from wsrv.engine.http.negotiation import AS_IT_IS, CODINGS, Acceptable
 from wsrv.engine.settings import CacheSettings, SiteSettings
-from wsrv.engine.static.entity import Basis, Entity, Identity, Negotiated, NotServed, Redirect, of_file
+from wsrv.engine.static.entity import Basis, Entity, Identity, Negotiated, NotServed, Redirect, of_bytes, of_file
 from wsrv.engine.static.file import identify, load, open_regular, refusal
+from wsrv.engine.static.listing import Lister, Wish
 from wsrv.engine.static.mime import ContentTypes, is_packed, shrinks
 from wsrv.engine.static.root import Root
+from wsrv.engine.static.rules import Redirection, Rules
 from wsrv.engine.static.siblings import SUFFIXES, Siblings
 from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory
 from wsrv.engine.static.withheld import Withheld, is_withheld
 
-__all__ = ["NotServed", "Site"]
+__all__ = ["NoIndex", "NotServed", "Site"]
 
 # Below this a coding saves less than a segment on the wire, if anything. Precedents: nginx 20, Caddy 512.
 _LEAST_COMPRESSED_BYTES = 256
+
+
+class NoIndex(NotServed):
+    """There is a folder for this path, and no index in it."""
 
 
 class Site:
@@ -32,8 +41,17 @@ class Site:
     `clock` is the wall clock in ns; it decides which files have rested long enough to be kept.
     """
 
-    def __init__(self, site: SiteSettings, cache: CacheSettings, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self._root = Root(site.root)
+    def __init__(
+        self, site: SiteSettings, cache: CacheSettings, *, clock: Callable[[], int] = time.time_ns, tag: bytes = b""
+    ) -> None:
+        """`tag` tells this site from the others of a server; that of the default site is empty. Raises BadRule."""
+        self.tag = tag
+        self.rules = Rules(site)
+        self.listed = site.listing
+        self.is_application = site.spa
+        self._dotfiles = site.dotfiles
+        self._templates = site.templates
+        self._root = Root(site.root, no_links=site.links == "none")
         self._withheld = Withheld(site.withheld)
         self._index = os.fsencode(site.index)
         self._max_object_bytes = cache.max_object_bytes
@@ -63,15 +81,40 @@ class Site:
         500 for a failing disk. Raises BlockingIOError only with `nowait`.
         """
         try:
-            return self._negotiate(self._file_path(path), accepted, nowait=nowait)
+            return self._dressed(path, self._negotiate(self._file_path(path), accepted, nowait=nowait))
         except IsADirectoryError as error:
             if _means_directory(path):
                 # The index is a directory itself.
                 raise NotServed(404, str(error)) from error
+        except NotServed as refused:
+            if refused.status == 404 and _means_directory(path) and not self.hides(path):
+                self._tell_folder(path, nowait=nowait)
+            raise
         try:
-            return Redirect.to(location_of_directory(raw_path, query))
+            location = location_of_directory(raw_path, query)
         except BadTarget as error:
             raise NotServed(error.status, str(error)) from error
+        return self.redirect(Redirection(301, location))
+
+    def list_folder(self, path: bytes, wish: Wish) -> Entity:
+        """The listing of the folder at `path`, which ends with a slash or is empty. For the pool. Raises NotServed."""
+        try:
+            body = self._lister().listing(self._root.fd, path, wish)
+        except OSError as error:
+            raise refusal(error) from error
+        # Another representation for who prefers JSON; made anew each time, and told from others by what is in it.
+        etag = b'"%b"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
+        extra = ((b"Vary", b"Accept"), (b"Cache-Control", b"no-cache"), (b"ETag", etag))
+        return self._dressed(path, replace(of_bytes(200, wish.form, body, extra), etag=etag))
+
+    def redirect(self, redirection: Redirection) -> Entity:
+        """The answer that sends a client elsewhere."""
+        answer = Redirect.to(redirection.location, redirection.status)
+        return replace(answer, fields=(*answer.fields, *self.rules.everywhere))
+
+    def hides(self, path: bytes) -> bool:
+        """Whether `path` is not there for anybody, because a name in it begins with a dot."""
+        return not self._dotfiles and is_hidden(path)
 
     def load(self, file_path: bytes, *, nowait: bool) -> Entity:
         """The entity of the file `file_path`, without a look for an index or for siblings.
@@ -93,7 +136,7 @@ class Site:
             raise NotServed(404, "withheld")
         now_ns = self._clock()
         try:
-            fd, seen = open_regular(self._root.fd, stored_at, nowait=nowait)
+            fd, seen = open_regular(self._root.fd, stored_at, nowait=nowait, no_links=self._root.no_links)
             try:
                 identity = Identity.of(seen)
                 self._withhold(identity, nowait=nowait)
@@ -104,7 +147,8 @@ class Site:
             if nowait and isinstance(error, BlockingIOError):
                 raise
             raise refusal(error) from error
-        return fd, of_file(file_path, identity, None, now_ns, self._types.of(file_path), negotiated)
+        entity = of_file(file_path, identity, None, now_ns, self._types.of(file_path), negotiated)
+        return fd, self._dressed(path, entity)
 
     def unchanged(self, path: bytes, entity: Entity, *, nowait: bool) -> bool:
         """Whether `path` still leads to the content that `entity` was made of, and nothing better is there now.
@@ -132,7 +176,7 @@ class Site:
         Raises BlockingIOError only with `nowait`.
         """
         try:
-            seen = identify(self._root.fd, file_path, nowait=nowait)
+            seen = identify(self._root.fd, file_path, nowait=nowait, no_links=self._root.no_links)
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise
@@ -180,7 +224,7 @@ class Site:
     def _plain(self, file_path: bytes, *, nowait: bool) -> Identity | None:
         """The identity of a file that has siblings, None when it is missing. Raises as `_negotiate`."""
         try:
-            seen = identify(self._root.fd, file_path, nowait=nowait)
+            seen = identify(self._root.fd, file_path, nowait=nowait, no_links=self._root.no_links)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -197,7 +241,14 @@ class Site:
         if is_withheld(file_path):
             raise NotServed(404, "withheld")
         try:
-            contents = load(self._root.fd, stored_at, self._max_object_bytes, self._clock, nowait=nowait)
+            contents = load(
+                self._root.fd,
+                stored_at,
+                self._max_object_bytes,
+                self._clock,
+                nowait=nowait,
+                no_links=self._root.no_links,
+            )
             self._withhold(contents.identity, nowait=nowait)
         except IsADirectoryError:
             raise
@@ -221,9 +272,26 @@ class Site:
         return of_file(file_path, contents.identity, contents.body, contents.began_ns, kind, negotiated)
 
     def _file_path(self, path: bytes) -> bytes:
-        if is_hidden(path):
+        if self.hides(path):
             raise NotServed(404, "hidden")
         return path + self._index if _means_directory(path) else path
+
+    def _dressed(self, path: bytes, entity: Entity) -> Entity:
+        """`entity`, which is at `path`, with the fields that the rules give it."""
+        return self.rules.dress(path, entity)
+
+    def _lister(self) -> Lister:
+        template = b""
+        if self._templates is not None:
+            # Without it the page is plainer.
+            with contextlib.suppress(OSError):
+                template = (self._templates / "listing.html").read_bytes()
+        return Lister(self._withheld, dotfiles=self._dotfiles, no_links=self._root.no_links, template=template)
+
+    def _tell_folder(self, path: bytes, *, nowait: bool) -> None:
+        """Raises NoIndex when there is a folder at `path`, BlockingIOError only with `nowait`."""
+        if self._is_directory(path or b".", nowait=nowait):
+            raise NoIndex(404, "a folder without an index")
 
     def _withhold(self, identity: Identity, *, nowait: bool) -> None:
         """Raises NotServed for a file that is not to be served, OSError when that cannot be told."""
@@ -232,7 +300,7 @@ class Site:
 
     def _is_directory(self, file_path: bytes, *, nowait: bool) -> bool:
         try:
-            return stat.S_ISDIR(identify(self._root.fd, file_path, nowait=nowait).st_mode)
+            return stat.S_ISDIR(identify(self._root.fd, file_path, nowait=nowait, no_links=self._root.no_links).st_mode)
         except OSError as error:
             if nowait and isinstance(error, BlockingIOError):
                 raise

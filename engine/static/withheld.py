@@ -46,6 +46,11 @@ class Withheld:
         """
         return any(self._look_up(path, nowait=nowait) == (dev, ino) for path in self._paths)
 
+    def identities(self) -> frozenset[tuple[int, int]]:
+        """Device and inode of every one of them that is there. Raises OSError when that cannot be told."""
+        found = (self._look_up(path, nowait=False) for path in self._paths)
+        return frozenset(identity for identity in found if identity is not None)
+
     def _look_up(self, path: bytes, *, nowait: bool) -> tuple[int, int] | None:
         try:
             fd = open_anywhere(path, os.O_PATH, cached=nowait)

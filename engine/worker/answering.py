@@ -7,23 +7,20 @@
 """Answering whole requests, in the slow lane."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from wsrv.engine.http.head import refusal_of
 from wsrv.engine.http.ranges import Span, choose, unsatisfied
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
-from wsrv.engine.static.entity import Entity, of_options
+from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.site import NotServed, Site
-from wsrv.engine.static.target import BadTarget, is_hidden, to_path
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
-from wsrv.engine.worker.errands import Errand, Errands, Resumption
-from wsrv.engine.worker.inside import PREFIX, Inside
+from wsrv.engine.worker.errands import CODINGS, Errand, Errands, Resumption
 from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.request import Request
@@ -42,6 +39,9 @@ class Found(NamedTuple):
         return cls(done.outcome, done.began_ns) if isinstance(done.outcome, Entity) else done.outcome
 
 
+Missing = Callable[[Connection, Request, NotServed, int], None]
+
+
 class Answering:
     """Finds the answer to a request, or has it fetched."""
 
@@ -50,73 +50,50 @@ class Answering:
         connections: Connections,
         delivery: Delivery,
         shelf: Shelf,
-        site: Site,
         pool: FilePool,
-        inside: Inside,
         ledger: Ledger,
         clock: Clock,
         bounds: Bounds,
     ) -> None:
-        self._inside = inside
-        self._options = of_options()
+        # What is done where there is nothing to answer with. Whoever receives requests puts itself there.
+        self.when_missing: Missing = self._say_missing
         self._delivery = delivery
         self._shelf = shelf
-        self._site = site
         self._ledger = ledger
         self._clock = clock
-        self._errands = Errands(pool, connections)
+        self.errands = Errands(pool, connections)
         self._routes = Routes(shelf)
         self._bounds = bounds
 
     def finished(self, done: Finished, now_ns: int) -> Iterator[Resumption]:
         """Everybody who waits for what the pool has finished, and how they are answered."""
-        return self._errands.finished(done, now_ns)
+        return self.errands.finished(done, now_ns)
 
-    def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
-        """Answer a request that is whole, or have it fetched."""
-        if (elsewhere := conn.moved(request)) is not None:
-            self._delivery.entity(conn, request, elsewhere)
-            return
-        line = request.line
-        refusal = refusal_of(line.method)
-        if refusal is not None:
-            self.error(conn, request, refusal, now_ns)
-            return
-        if line.method == b"OPTIONS":
-            internal = line.path.startswith(PREFIX)
-            deliver = self._delivery.internal if internal else self._delivery.entity
-            deliver(conn, request, self._options)
-            return
-        if line.path.startswith(PREFIX):
-            self._inside.begin(conn, request, now_ns)
-            return
-        try:
-            path = request.path = to_path(line.path)
-        except BadTarget as e:
-            self.error(conn, request, e.status, now_ns, str(e))
-            return
-        if is_hidden(path):
-            self.error(conn, request, 404, now_ns)
-            return
-        cached = self._routes.find(self._site, path, request.accepted, now_ns)
+    def look_up(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Answer with what is at the request's path, or have it fetched."""
+        site, path, line = request.host.site, request.path, request.line
+        cached = self._routes.find(site, path, request.accepted, now_ns)
         if cached is not None:
             self._ledger.counts[HITS] += 1
             self._shelf.store.policy.hit(cached.key)
             self._answer(conn, request, cached, now_ns)
             return
         self._ledger.counts[MISSES] += 1
-        look = partial(self._site.find, path, line.path, query=line.query, accepted=request.accepted)
+        look = partial(site.find, path, line.path, query=line.query, accepted=request.accepted)
         try:
             entity = look(nowait=True)
         except BlockingIOError:
             # The query is part of the ticket: a redirect repeats it, and it is nobody else's to see.
-            ticket = (path, line.query, request.accepted)
+            ticket = (site.tag, path, line.query, request.accepted)
             self._send(conn, request, Errand(ticket, partial(look, nowait=False), Found.of, self._resume), now_ns)
             return
         except NotServed as e:
-            self.error(conn, request, e.status, now_ns)
+            self.when_missing(conn, request, e, now_ns)
             return
         self._represent(conn, request, Found(entity, now_ns), now_ns)
+
+    def _say_missing(self, conn: Connection, request: Request, why: NotServed, now_ns: int) -> None:
+        self.error(conn, request, why.status, now_ns)
 
     def _resume(self, conn: Connection, request: Request, found: object, now_ns: int) -> None:
         """Answer a request that waited for a file."""
@@ -124,27 +101,27 @@ class Answering:
             self._represent(conn, request, found, now_ns)
         else:
             assert isinstance(found, NotServed), "a look-up ends with an entity or with NotServed"
-            self.error(conn, request, found.status, now_ns)
+            self.when_missing(conn, request, found, now_ns)
 
     def _represent(self, conn: Connection, request: Request, found: Found, now_ns: int) -> None:
         """Answer with what was found at the path, in a coding that the client takes."""
-        entity, path = found.entity, request.path
+        entity, path, site = found.entity, request.path, request.host.site
         try:
             coding = coding_wanted(entity, request.accepted, self._bounds)
         except NotServed as e:
             self.error(conn, request, e.status, now_ns, str(e))
             return
         if coding is None:
-            self._settle_on(conn, request, self._keep(path, entity, found.began_ns), now_ns)
+            self._settle_on(conn, request, self._keep(site, path, entity, found.began_ns), now_ns)
             return
-        known = self._routes.recoded(path, coding, entity, found.began_ns)
+        known = self._routes.recoded(site, path, coding, entity, found.began_ns)
         if known is not None:
             self._settle_on(conn, request, known, now_ns)
             return
 
         def settle(done: Finished) -> object:
             made = done.outcome
-            return self._keep(path, made, found.began_ns) if isinstance(made, Entity) else made
+            return self._keep(site, path, made, found.began_ns) if isinstance(made, Entity) else made
 
         def answer(conn: Connection, request: Request, made: object, now_ns: int) -> None:
             if isinstance(made, Cached) and (made.entity.coding or request.accepted.identity):
@@ -158,33 +135,38 @@ class Answering:
             # Not to be shelved: the next one shall have the coding.
             request.front = None
             if status == 503 and not entity.coding and request.accepted.identity:
-                self._answer(conn, request, self._keep(path, entity, found.began_ns), now_ns)
+                self._answer(conn, request, self._keep(site, path, entity, found.began_ns), now_ns)
             else:
                 self.error(conn, request, status, now_ns)
 
         work = partial(recode, entity, coding, self._bounds)
-        errand = Errand((path, coding, entity.identity, entity.basis), work, settle, answer, computes=True)
-        if not self._errands.send(conn, request, errand, now_ns):
+        ticket = (site.tag, path, coding, entity.identity, entity.basis)
+        errand = Errand(ticket, work, settle, answer, CODINGS)
+        if not self.errands.send(conn, request, errand, now_ns):
             as_it_is(conn, request, 503, now_ns)
 
     def _settle_on(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
         """Answer with what serves all who take the same codings."""
-        self._routes.note(self._site, request.path, request.accepted, cached)
+        self._routes.note(request.host.site, request.path, request.accepted, cached)
         self._answer(conn, request, cached, now_ns)
 
-    def _keep(self, path: bytes, entity: Entity, checked_ns: int) -> Cached:
+    def _keep(self, site: Site, path: bytes, entity: Entity, checked_ns: int) -> Cached:
         """Hold `entity` if it may be held, and say how full the store is."""
-        cached = self._routes.keep(self._site, path, entity, checked_ns)
+        cached = self._routes.keep(site, path, entity, checked_ns)
         self._shelf.gauge(self._ledger.counts)
         return cached
 
     def _send(self, conn: Connection, request: Request, errand: Errand, now_ns: int) -> None:
         """Let the pool do something for `request`, which waits; 503 where the pool has no place for it."""
-        if not self._errands.send(conn, request, errand, now_ns):
+        if not self.errands.send(conn, request, errand, now_ns):
             self.error(conn, request, 503, now_ns)
 
     def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
         """Answer with an entity, or as the client's conditions and its Range say."""
+        if request.extras:
+            # Beside what is held: nobody else gets it.
+            entity = with_extras(cached.entity, request)
+            cached = Cached(cached.key, cached.site, cached.path, entity, cached.checked_ns)
         entity = cached.entity
         if entity.status != 200:
             self._delivery.entity(conn, request, entity)
@@ -206,10 +188,11 @@ class Answering:
     def _stream(self, conn: Connection, request: Request, found: Entity, now_ns: int) -> None:
         """Answer with a file that is too large to hold. Its conditions concern the very file that is open now."""
         try:
-            fd, entity = self._site.open_for_sending(request.path, found)
+            fd, entity = request.host.site.open_for_sending(request.path, found)
         except NotServed as e:
             self.error(conn, request, e.status, now_ns)
             return
+        entity = with_extras(entity, request)
         try:
             status, spans = self._choice(request, entity, now_ns)
         except BaseException:
@@ -235,12 +218,18 @@ class Answering:
         elif status == 304:
             self._delivery.not_modified(conn, request, entity)
         elif status == 416:
-            page = self._shelf.error(416, now_ns)
+            page = self._shelf.error(416, now_ns, host=request.host)
             page = replace(page, fields=(*page.fields, unsatisfied(entity.length)))
-            self._delivery.entity(conn, request, page)
+            self._delivery.entity(conn, request, with_extras(page, request))
         else:
             self.error(conn, request, status, now_ns)
 
     def error(self, conn: Connection, request: Request, status: int, now_ns: int, reason: str = "") -> None:
         """Answer with an error page, which says `reason` where it is given."""
-        self._delivery.entity(conn, request, self._shelf.error(status, now_ns, reason))
+        page = self._shelf.error(status, now_ns, reason, request.host)
+        self._delivery.entity(conn, request, with_extras(page, request))
+
+
+def with_extras(entity: Entity, request: Request) -> Entity:
+    """`entity` with the fields that only this request's answer has."""
+    return replace(entity, fields=(*entity.fields, *request.extras)) if request.extras else entity

@@ -57,6 +57,10 @@ class Aside(Connection):
         return super().turn_bytes if self.tls is None else _TLS_TURN_BYTES
 
     @property
+    def is_secure(self) -> bool:
+        return self.tls is not None
+
+    @property
     def ended(self) -> bool:
         """A close_notify is the end of what a client sends, though the connection may stand."""
         return self.tls is not None and self.tls.ended

@@ -151,6 +151,11 @@ class Connection:
         return ended
 
     @property
+    def is_secure(self) -> bool:
+        """Whether nobody on the way can read what is said."""
+        return False
+
+    @property
     def ended(self) -> bool:
         """Whether the client has said that it sends no more, apart from what `read` tells."""
         return False

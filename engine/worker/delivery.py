@@ -170,7 +170,8 @@ class Delivery:
     # Records.
 
     def _text(self, conn: Connection, request: Request, outcome: bytes) -> bytes:
-        return b"".join((conn.opening, self._clock.stamp, request.raw_line, outcome, request.client))
+        opening = self._format.named(conn.opening, log_escape(request.user)) if request.user else conn.opening
+        return b"".join((opening, self._clock.stamp, request.raw_line, outcome, request.client))
 
     def _record(self, status: int, length: int, text: bytes) -> None:
         counts = self._ledger.counts

@@ -1,8 +1,8 @@
 # What the pool does for requests: one job for all who wait for the same, and the way back to them.
 #
 # Rule 1: who waits is answered, whatever came of the job.
-# Rule 2: of the jobs that compute, one at a time is in the pool: the processors belong to the loops, and the threads
-#         that read files must not queue behind compression.
+# Rule 2: jobs that compute have lanes, and of each lane one job at a time is in the pool: the processors belong to the
+#         loops, the threads that read files must not queue behind compression, nor compression behind passwords.
 """Errands: jobs of the pool, and the requests that wait for them."""
 
 from collections import deque
@@ -18,22 +18,33 @@ from wsrv.engine.worker.request import Request
 # A connection, and the call that answers what it waited for.
 Resumption = tuple[Connection, Callable[[], None]]
 
-# Computations that wait for the one under way. A page loads some hundred files at most.
-_QUEUED = 256
+
+class Lane(NamedTuple):
+    """Jobs that compute, one at a time. `most`: how many may wait for the one under way."""
+
+    name: str
+    most: int
+
+
+# A page loads some hundred files at most.
+CODINGS = Lane("codings", 256)
+# A trial takes a quarter of a second, and who waits for eight seconds has given up.
+PASSWORDS = Lane("passwords", 32)
+LISTINGS = Lane("listings", 64)
 
 
 class Errand(NamedTuple):
     """What the pool does for requests, and what is made of it.
 
     One job serves all requests with an equal `ticket`: `settle` is called once, in the loop, with what came of `work`;
-    `answer` for each request, with what `settle` returned. `computes`: it is the processor that `work` takes.
+    `answer` for each request, with what `settle` returned. `lane`: for work that takes the processor.
     """
 
     ticket: Hashable
     work: Work
     settle: Callable[[Finished], object]
     answer: Callable[[Connection, Request, object, int], None]
-    computes: bool = False
+    lane: Lane | None = None
 
 
 class Errands:
@@ -43,8 +54,8 @@ class Errands:
         self._pool = pool
         self._connections = connections
         self._waiting: dict[Hashable, tuple[Errand, list[tuple[Connection, Request]]]] = {}
-        self._computing = False
-        self._queued: deque[Errand] = deque()
+        # By lane under way, what waits for it.
+        self._lanes: dict[Lane, deque[Errand]] = {}
 
     def send(self, conn: Connection, request: Request, errand: Errand, now_ns: int) -> bool:
         """Let the pool do something for `request`, which waits; False, and nothing done, where there is no place."""
@@ -60,13 +71,9 @@ class Errands:
     def finished(self, done: Finished, now_ns: int) -> Iterator[Resumption]:
         """Everybody who waits for what the pool has finished, and how they are answered."""
         over = [done]
-        if self._waiting[done.ticket][0].computes:
-            self._computing = False
-            while self._queued and not self._computing:
-                following = self._queued.popleft()
-                self._computing = self._pool.submit(following.ticket, following.work, now_ns)
-                if not self._computing:
-                    over.append(Finished(following.ticket, now_ns, NotServed(503, "the pool is full")))
+        lane = self._waiting[done.ticket][0].lane
+        if lane is not None:
+            over += self._advance(lane, now_ns)
         for each in over:
             errand, waiting = self._waiting.pop(each.ticket)
             settled = errand.settle(each)
@@ -74,12 +81,28 @@ class Errands:
                 yield conn, partial(errand.answer, conn, request, settled, now_ns)
 
     def _begin(self, errand: Errand, now_ns: int) -> bool:
-        if not errand.computes:
+        lane = errand.lane
+        if lane is None:
             return self._pool.submit(errand.ticket, errand.work, now_ns)
-        if self._computing:
-            if len(self._queued) < _QUEUED:
-                self._queued.append(errand)
-                return True
+        queued = self._lanes.get(lane)
+        if queued is None:
+            if not self._pool.submit(errand.ticket, errand.work, now_ns):
+                return False
+            self._lanes[lane] = deque()
+        elif len(queued) < lane.most:
+            queued.append(errand)
+        else:
             return False
-        self._computing = self._pool.submit(errand.ticket, errand.work, now_ns)
-        return self._computing
+        return True
+
+    def _advance(self, lane: Lane, now_ns: int) -> list[Finished]:
+        """Begin the next job of `lane`; those that the pool has no place for, which are over by that."""
+        over: list[Finished] = []
+        queued = self._lanes[lane]
+        while queued:
+            following = queued.popleft()
+            if self._pool.submit(following.ticket, following.work, now_ns):
+                return over
+            over.append(Finished(following.ticket, now_ns, NotServed(503, "the pool is full")))
+        del self._lanes[lane]
+        return over

@@ -130,6 +130,18 @@ class Inside:
         except ValueError:
             return False
 
+    def is_from_here(self, conn: Connection, request: Request) -> bool:
+        """Whether the client sits at this machine: no proxy says that it asks for others."""
+        if any(request.fields.get(name) is not None for name in _TELLTALES):
+            return False
+        try:
+            address = conn.client_address()
+        except OSError:
+            return False
+        if address is None:
+            return False
+        return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
     def _is_allowed(self, conn: Connection) -> bool:
         try:
             address = conn.client_address()

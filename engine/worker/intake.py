@@ -16,6 +16,7 @@ from wsrv.engine.http.grammar import Malformed
 from wsrv.engine.http.head import (
     awaits_continue,
     check,
+    host_of,
     parse_request_line,
     persistent,
     refusal_of,
@@ -41,6 +42,7 @@ from wsrv.engine.worker.connection import (
     Timeouts,
 )
 from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.pool import Finished
 from wsrv.engine.worker.prepared import Shelf
@@ -70,9 +72,11 @@ class Intake:
         delivery: Delivery,
         shelf: Shelf,
         answering: Answering,
+        guide: Guide,
         inside: Inside,
         ledger: Ledger,
     ) -> None:
+        self._guide = guide
         self._bounds = bounds_of(limits)
         self._max_body_bytes = limits.body_bytes
         self._body_ns = Timeouts.of(limits).body_ns
@@ -247,12 +251,13 @@ class Intake:
         # What follows a CONNECT may be meant for a tunnel that is not there.
         stays = persistent(line, known.fields) and not self.draining and line.method != b"CONNECT"
         front = known.front if known.plain and not self.draining else None
-        request = Request(raw_line, line, known.fields, known.client, front, stays, known.accepted)
+        host = self._shelf.hosts.find(host_of(line, known.fields))
+        request = Request(raw_line, line, known.fields, known.client, front, stays, host, known.accepted)
         talk.began.append(talk.began_ns)
         talk.began_ns = now_ns
         body = None if known.plain else BodyReader.of(known.fields)
         if body is None:
-            self._answering.begin(conn, request, now_ns)
+            self._guide.begin(conn, request, now_ns)
             return True
         declared = known.fields.content_length or 0
         if (status := refusal_of(line.method)) is not None:
@@ -290,7 +295,7 @@ class Intake:
             return False
         talk.request = talk.body = None
         conn.state = IDLE
-        self._answering.begin(conn, request, now_ns)
+        self._guide.begin(conn, request, now_ns)
         return True
 
     def _give_up(self, conn: Connection, request: Request, why: Malformed, now_ns: int) -> None:

@@ -1,16 +1,16 @@
 # What takes the place of its base where a connection or a client address is bounded. See gate.py.
 #
 # Rule: an answer is the same as without bounds, but for the last of a connection, which closes it, and for 429.
-"""The hot path, the connections and the answering of a worker with a gate."""
+"""The hot path, the connections and the guide of a worker with a gate."""
 
 import os
 
 from wsrv.engine.settings import LimitSettings
 from wsrv.engine.shm.clients import ClientTable
 from wsrv.engine.shm.row import Ledger
-from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.connection import CLOSED, Connection, Connections
 from wsrv.engine.worker.gate import Gate
+from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.hot import READ_BYTES, HotPath
 from wsrv.engine.worker.inside import PREFIX
 from wsrv.engine.worker.prepared import Prepared
@@ -30,7 +30,7 @@ class LimitedConnections(Connections):
         super().drop(conn)
 
 
-class LimitedAnswering(Answering):
+class LimitedGuide(Guide):
     """Asks the gate before each answer."""
 
     _gate: Gate
@@ -45,7 +45,7 @@ class LimitedAnswering(Answering):
         elif request.line.path.startswith(PREFIX):
             self._delivery.internal(conn, request, self._shelf.error(429, now_ns, _TOO_MANY))
         else:
-            self.error(conn, request, 429, now_ns, _TOO_MANY)
+            self._answering.error(conn, request, 429, now_ns, _TOO_MANY)
 
 
 class LimitedHotPath(HotPath):
@@ -89,17 +89,17 @@ class LimitedHotPath(HotPath):
 
 def kinds(
     limits: LimitSettings, table: ClientTable, ledger: Ledger
-) -> tuple[Gate, type[Connections], type[Answering], type[HotPath]]:
+) -> tuple[Gate, type[Connections], type[Guide], type[HotPath]]:
     """A gate, and the three classes that ask it."""
     made = Gate(limits, table, ledger)
 
     class GatedConnections(LimitedConnections):
         _gate = made
 
-    class GatedAnswering(LimitedAnswering):
+    class GatedGuide(LimitedGuide):
         _gate = made
 
     class GatedHotPath(LimitedHotPath):
         _gate = made
 
-    return made, GatedConnections, GatedAnswering, GatedHotPath
+    return made, GatedConnections, GatedGuide, GatedHotPath

@@ -25,15 +25,16 @@ from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import LimitSettings, Settings
 from wsrv.engine.shm.row import Ledger
-from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.hosts import Hosts
 from wsrv.engine.static.recoding import Bounds
-from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.arrivals import Arrivals
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import ASIDE, GREETING, IDLE, WAIT, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.doorman import Doorman
+from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake, bounds_of
@@ -87,11 +88,11 @@ class Worker:
         self._station = station
         self._ledger = ledger = station.ledger
         self._clock = Clock(log_format)
-        self._site = Site(settings.site, settings.cache)
-        pages = ErrorPages(self._site, settings.site, settings.cache)
-        gate, make_connections, make_answering, make_hot = self._kinds(settings.limits)
+        self._hosts = Hosts(settings.site, settings.hosts, settings.cache)
+        self._doorman = Doorman(self._hosts.password_files())
+        gate, make_connections, make_guide, make_hot = self._kinds(settings.limits)
         self._connections = connections = make_connections(ledger, Timeouts.of(settings.limits))
-        self._shelf = Shelf(settings.cache, policy, pages, self._clock, log_format, bounds_of(settings.limits))
+        self._shelf = Shelf(settings.cache, policy, self._hosts, self._clock, log_format, bounds_of(settings.limits))
         self._pool = FilePool(settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
@@ -99,10 +100,9 @@ class Worker:
         # What one worker may keep: to compress what cannot be kept would be to compress it for every client.
         share = settings.cache.capacity_bytes // settings.process.workers - OVERHEAD_BYTES
         bounds = Bounds(compressed=share, decoded=settings.cache.max_object_bytes)
-        answering = make_answering(
-            connections, delivery, self._shelf, self._site, self._pool, inside, ledger, self._clock, bounds
-        )
-        self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, inside, ledger)
+        answering = Answering(connections, delivery, self._shelf, self._pool, ledger, self._clock, bounds)
+        guide = make_guide(answering, delivery, self._shelf, inside, self._doorman)
+        self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
         self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._turns = Turns(connections, self._intake.writable)
         self._reception = self._make_reception(settings, log_format)
@@ -133,10 +133,10 @@ class Worker:
         self._connections.epoll.register(reception.fileno(), select.EPOLLIN)
         return reception
 
-    def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Answering], type[HotPath]]":
+    def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Guide], type[HotPath]]":
         """The classes that a worker is made of; a gate only where something of connections or clients is bounded."""
         if self._station.clients is None:
-            return None, Connections, Answering, HotPath
+            return None, Connections, Guide, HotPath
         from wsrv.engine.worker.limited import kinds
 
         return kinds(limits, self._station.clients, self._ledger)
@@ -279,7 +279,8 @@ class Worker:
             self._reception.refresh(now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
         self._listen(not self._drain_until_ns)
-        self._site.check_root(now_ns, nowait=False)
+        self._hosts.check_roots(now_ns, nowait=False)
+        self._doorman.check(now_ns)
         self._shelf.gauge(self._ledger.counts)
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:

@@ -11,6 +11,7 @@
 """Prebuilt answers: Remembered field blocks, Cached entities, and the Shelf that holds both."""
 
 from collections.abc import MutableSequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from wsrv.engine.cache.policy import Policy
@@ -18,13 +19,14 @@ from wsrv.engine.cache.store import Store
 from wsrv.engine.http.bounds import DEFAULT_BOUNDS, Bounds
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.fields import Fields, parse_fields
+from wsrv.engine.http.grammar import host_in
 from wsrv.engine.http.negotiation import Acceptable, acceptable
 from wsrv.engine.http.response import HeadTemplate
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import CacheSettings
 from wsrv.engine.shm.row import EVICTIONS, OBJECTS, SIZE_BYTES
 from wsrv.engine.static.entity import Entity
-from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.hosts import Host, Hosts
 from wsrv.engine.static.site import Site
 from wsrv.engine.worker.clock import SECOND_NS, Clock
 
@@ -91,15 +93,18 @@ class Cached:
 class Reading(NamedTuple):
     """All of a field block that decides which answer a request line means, where a look-up can answer it at all."""
 
+    site: bytes
     hostless: bool
     close: bool
     keep_alive: bool
     accepted: Acceptable
 
     @classmethod
-    def of(cls, fields: Fields) -> "Reading":
-        """The reading of a parsed block."""
-        return cls(fields.host is None, fields.close, fields.keep_alive, acceptable(fields.get(b"accept-encoding")))
+    def of(cls, fields: Fields, site: Site) -> "Reading":
+        """The reading of a parsed block whose Host leads to `site`."""
+        return cls(
+            site.tag, fields.host is None, fields.close, fields.keep_alive, acceptable(fields.get(b"accept-encoding"))
+        )
 
 
 class Remembered:
@@ -124,7 +129,7 @@ class Shelf:
         self,
         settings: CacheSettings,
         policy: Policy,
-        pages: ErrorPages,
+        hosts: Hosts,
         clock: Clock,
         log_format: type[Format],
         bounds: Bounds = DEFAULT_BOUNDS,
@@ -135,11 +140,11 @@ class Shelf:
         self._remembered_bytes = 0
         self._forgetful = False
         self._fronts: dict[Reading, dict[bytes, Prepared]] = {}
-        self._pages = pages
+        self.hosts = hosts
         self._clock = clock
         self._format = log_format
         self._revalidate_ns = int(settings.revalidate_seconds * SECOND_NS)
-        self._errors: dict[tuple[int, str], tuple[Entity, int]] = {}
+        self._errors: dict[tuple[bytes, int, str], tuple[Entity, int]] = {}
 
     def remember(self, block: bytes) -> Remembered:
         """The parse of a field block, made now if it was not made before. Raises Malformed."""
@@ -149,7 +154,11 @@ class Shelf:
         fields = parse_fields(block, self._bounds)
         plain = not (fields.conditional or fields.chunked or fields.content_length or fields.other_expectation)
         plain = plain and fields.range is None
-        reading = Reading.of(fields)
+        host = self.hosts.find(host_in(fields.host or b""))
+        if host.rules.origins and fields.get(b"origin") is not None:
+            # Its answer names the origin.
+            plain = False
+        reading = Reading.of(fields, host.site)
         front = self._fronts.setdefault(reading, {}) if plain else {}
         client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
         known = Remembered(fields, reading.accepted, front, plain, client)
@@ -221,14 +230,16 @@ class Shelf:
         self._render(prepared)
         return True
 
-    def error(self, status: int, now_ns: int, reason: str = "") -> Entity:
+    def error(self, status: int, now_ns: int, reason: str = "", host: Host | None = None) -> Entity:
         """The page for an error, looked up anew as often as a file is. `reason` is one of our own sentences."""
-        known = self._errors.get((status, reason))
+        host = host or self.hosts.default
+        known = self._errors.get((host.site.tag, status, reason))
         if known is not None and now_ns - known[1] < self._revalidate_ns:
             return known[0]
-        entity = self._pages.entity(status, reason, nowait=False)
+        entity = host.pages.entity(status, reason, nowait=False)
+        entity = replace(entity, fields=(*entity.fields, *host.rules.everywhere))
         if entity.settled:
-            self._errors[(status, reason)] = (entity, now_ns)
+            self._errors[host.site.tag, status, reason] = (entity, now_ns)
         return entity
 
     def _render(self, prepared: Prepared) -> None:

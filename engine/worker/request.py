@@ -8,13 +8,33 @@ from wsrv.engine.http.fields import Fields
 from wsrv.engine.http.head import RequestLine
 from wsrv.engine.http.negotiation import AS_IT_IS, Acceptable
 from wsrv.engine.http.ranges import Span
+from wsrv.engine.settings import AuthRule
+from wsrv.engine.static.hosts import Host
 from wsrv.engine.worker.prepared import Prepared
 
 
 class Request:
-    """A parsed request: its raw line for the log, and what its answer must do with the connection."""
+    """A parsed request: its raw line for the log, and what its answer must do with the connection.
 
-    __slots__ = ("accepted", "client", "fields", "front", "line", "path", "persistent", "raw_line")
+    `host`: the site that is asked. `extras`: fields of its answer that no other request's has. `shown`: the rule whose
+    password it has shown, as `user`. `falls_back`: nothing was at its path, and it gets the index of an application.
+    """
+
+    __slots__ = (
+        "accepted",
+        "client",
+        "extras",
+        "falls_back",
+        "fields",
+        "front",
+        "host",
+        "line",
+        "path",
+        "persistent",
+        "raw_line",
+        "shown",
+        "user",
+    )
 
     def __init__(
         self,
@@ -24,8 +44,14 @@ class Request:
         client: bytes,
         front: dict[bytes, Prepared] | None,
         persistent: bool,
+        host: Host,
         accepted: Acceptable = AS_IT_IS,
     ) -> None:
+        self.host = host
+        self.extras: tuple[tuple[bytes, bytes], ...] = ()
+        self.shown: AuthRule | None = None
+        self.user = b""
+        self.falls_back = False
         self.raw_line = raw_line
         self.line = line
         self.fields = fields

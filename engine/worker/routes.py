@@ -18,8 +18,10 @@ _ROUTES = 8192
 _ROUTED_BYTES = 256
 
 
-def key_of(path: bytes, coding: bytes) -> bytes:
-    """What a representation of `path` is held by. A path has no NUL."""
+def key_of(site: Site, path: bytes, coding: bytes) -> bytes:
+    """What a representation of `path` is held by. A path has no NUL, and the default site no tag."""
+    if site.tag:
+        return b"\0".join((path, coding, site.tag))
     return path + b"\0" + coding if coding else path
 
 
@@ -33,7 +35,7 @@ class Routes:
     def find(self, site: Site, path: bytes, accepted: Acceptable, now_ns: int) -> Cached | None:
         """What answers a client that takes `accepted`, if it is held and fresh."""
         if accepted == AS_IT_IS:
-            return self._shelf.find(path, now_ns)
+            return self._shelf.find(key_of(site, path, b""), now_ns)
         route = self._routes.get((site, path, accepted))
         if route is None:
             return None
@@ -41,9 +43,9 @@ class Routes:
         cached = self._shelf.find(key, now_ns)
         return cached if cached is not None and cached.entity.basis == basis else None
 
-    def recoded(self, path: bytes, coding: bytes, entity: Entity, checked_ns: int) -> Cached | None:
+    def recoded(self, site: Site, path: bytes, coding: bytes, entity: Entity, checked_ns: int) -> Cached | None:
         """What was made before, in this coding, of the very `entity` that was found at `checked_ns` or later."""
-        cached = self._shelf.store.get(key_of(path, coding))
+        cached = self._shelf.store.get(key_of(site, path, coding))
         if cached is None or (cached.entity.identity, cached.entity.basis) != (entity.identity, entity.basis):
             return None
         cached.checked_ns = max(cached.checked_ns, checked_ns)
@@ -51,7 +53,7 @@ class Routes:
 
     def keep(self, site: Site, path: bytes, entity: Entity, checked_ns: int) -> Cached:
         """Hold `entity`, found at `path` at `checked_ns` or later. What is held of the very same content stays."""
-        key = key_of(path, entity.coding)
+        key = key_of(site, path, entity.coding)
         held = self._shelf.store.get(key)
         if held is None or not entity.etag or held.entity.etag != entity.etag or not _may_share(held.entity, entity):
             return self._shelf.keep(key, site, path, entity, checked_ns)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from wsrv.cli.rules import ARRAYS
 from wsrv.cli.serverconf import SETTING_OF
 from wsrv.cli.table import SETTINGS
 
@@ -21,6 +22,15 @@ def documented() -> str:
 def test_every_setting_is_documented_as_it_is() -> None:
     page = PAGE.read_text()
     assert documented() in page, f"CONFIG.md should have this table:\n{documented()}"
+
+
+def test_every_array_of_tables_is_documented_with_all_its_keys() -> None:
+    page = PAGE.read_text()
+    for array in ARRAYS:
+        about = page.partition(f"### `[[{array.name}]]`\n")[2].partition("\n#")[0]
+        assert array.help in about
+        for key in array.keys:
+            assert key.default is None or f"| `{key.name}` | {key.help} |" in about, f"{array.name}.{key.name}"
 
 
 def test_every_key_of_server_conf_is_documented() -> None:

@@ -306,9 +306,9 @@ def test_once_known_that_there_are_none_the_folder_alone_is_asked(
 ) -> None:
     looked_at: list[bytes] = []
 
-    def counted(root_fd: int, path: bytes, *, nowait: bool) -> os.stat_result:
+    def counted(root_fd: int, path: bytes, *, nowait: bool, no_links: bool) -> os.stat_result:
         looked_at.append(path)
-        return identify(root_fd, path, nowait=nowait)
+        return identify(root_fd, path, nowait=nowait, no_links=no_links)
 
     monkeypatch.setattr("wsrv.engine.static.siblings.identify", counted)
     entity = find(site, b"x.js")

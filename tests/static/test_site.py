@@ -44,6 +44,7 @@ def test_file_comes_whole_with_its_fields(site: Site, root: Path) -> None:
         (b"ETag", entity.etag),
         (b"Accept-Ranges", b"bytes"),
         (b"Vary", b"Accept-Encoding"),
+        (b"Cache-Control", b"no-cache"),
     )
     assert entity.etag == f'"{seen.st_ctime_ns:x}-4-{seen.st_ino:x}"'.encode()
     assert entity.identity == (seen.st_dev, seen.st_ino, 4, seen.st_mtime_ns, seen.st_ctime_ns)
@@ -140,7 +141,7 @@ def test_folder_without_slash_redirects_and_keeps_the_query(site: Site, root: Pa
     entity = find(site, b"d", b"a=<b>")
     assert isinstance(entity, Redirect)
     assert (entity.status, entity.settled, entity.etag, entity.last_modified) == (301, False, b"", b"")
-    assert entity.fields[-1] == (b"Location", b"/d/?a=%3Cb%3E")
+    assert (b"Location", b"/d/?a=%3Cb%3E") in entity.fields
     assert entity.body is not None
     assert len(entity.body) == entity.length
     assert not site.unchanged(b"d", entity, nowait=False)
@@ -149,7 +150,7 @@ def test_folder_without_slash_redirects_and_keeps_the_query(site: Site, root: Pa
 def test_redirect_goes_by_the_path_that_was_asked_for(site: Site, root: Path) -> None:
     (root / "d").mkdir()
     entity = site.find(b"d", b"//outside/%2e./d%65", nowait=False)
-    assert entity.fields[-1] == (b"Location", b"/de/")
+    assert (b"Location", b"/de/") in entity.fields
 
 
 @pytest.mark.parametrize(

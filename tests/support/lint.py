@@ -45,6 +45,8 @@ _ARGUED = {
     # Tests name and fill files as they like, and the server goes by the name. Where the server makes the content,
     # which is in all other answers but parts, the note stands.
     "CONTENT_TYPE_MISMATCH": rb"HTTP/1.1 200 ",
+    # The linter does not see the request: these 204 answer OPTIONS, and say what a preflight asked for.
+    "CORS_PREFLIGHT_ONLY": rb"HTTP/1.1 204 .*\r\nAccess-Control-Allow-Methods: ",
     # How long an answer is fresh is its site's to say.
     "FRESHNESS_HEURISTIC": rb"HTTP/1.1 (200|206|301) ",
 }

@@ -21,6 +21,7 @@ from wsrv.engine.shm.row import HITS, MISSES
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.recoding import Bounds, recode
 from wsrv.engine.worker.connection import IDLE, WAIT
+from wsrv.engine.worker.errands import Lane
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES
 
 TEXT = b"".join(b"line %d of a text that repeats itself\n" % n for n in range(500))
@@ -258,7 +259,7 @@ def test_one_computation_at_a_time_and_everybody_is_answered(
 def test_past_the_bound_of_the_queue_pages_are_sent_as_they_are(
     make_bench: MakeBench, root: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr("wsrv.engine.worker.errands._QUEUED", 2)
+    monkeypatch.setattr("wsrv.engine.worker.answering.CODINGS", Lane("codings", 2))
     mill = Mill(monkeypatch, closed=True)
     bench = make_bench(threads=2)
     for n in range(5):

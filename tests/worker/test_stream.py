@@ -24,7 +24,8 @@ BODY = b"<" + CONTENT[:700_000] + b"|" * 300_000 + CONTENT[1_000_000:] + b">"
 def send(bench: Workbench, root: Path, client: Client, parts: Sequence[bytes | Span] = PARTS) -> None:
     """Let `bench` stream `parts` to `client`, as far as it goes at once."""
     (root / "big").write_bytes(CONTENT)
-    request = Request(LINE, parse_request_line(LINE), parse_fields(b"Host: x\r\n\r\n"), b'"-" "-"\n', None, True)
+    fields, host = parse_fields(b"Host: x\r\n\r\n"), bench.hosts.default
+    request = Request(LINE, parse_request_line(LINE), fields, b'"-" "-"\n', None, True, host)
     talk = client.conn.dialogue()
     talk.stream = Stream(request, 200, os.open(root / "big", os.O_RDONLY | os.O_CLOEXEC), HEAD, parts)
     bench.delivery.flush(client.conn, bench.now_ns)

@@ -11,19 +11,20 @@ from time import monotonic_ns
 from tests.static.conftest import later
 from tests.worker.guards import guards, send_home
 from wsrv.engine.log.format import Combined
-from wsrv.engine.settings import UNIX, CacheSettings, LimitSettings, SiteSettings, StatusSettings
+from wsrv.engine.settings import UNIX, CacheSettings, HostSettings, LimitSettings, SiteSettings, StatusSettings
 from wsrv.engine.shm.clients import ClientTables
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import OPENED, STATUS_INDEX, Ledger
-from wsrv.engine.static.errors import ErrorPages
+from wsrv.engine.static.hosts import Hosts
 from wsrv.engine.static.recoding import Bounds
-from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.clock import SECOND_NS, Clock
 from wsrv.engine.worker.connection import IDLE, WAIT, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.delivery import Delivery
+from wsrv.engine.worker.doorman import Doorman
 from wsrv.engine.worker.gate import Gate
+from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.intake import Intake, bounds_of
@@ -89,25 +90,28 @@ class Workbench:
         limits: LimitSettings | None = None,
         threads: int = 1,
         places: int = 4,
+        site: SiteSettings | None = None,
+        hosts: tuple[HostSettings, ...] = (),
     ) -> None:
         cache = cache or CacheSettings()
         limits = limits or LimitSettings()
-        site = SiteSettings(root=root, pages=root / "no-pages")
+        site = site or SiteSettings(root=root, pages=root / "no-pages")
         self.now_ns = monotonic_ns()
         self.mapping = Mapping(0, CELL_BYTES, 1)
         self.row = self.mapping.rows[0]
         self.ledger = Ledger(self.row, self.mapping.asleep, self.mapping.bell)
         self.clock = Clock(Combined)
-        self.site = Site(site, cache, clock=later)
-        self.pages = ErrorPages(self.site, site, cache, clock=later)
+        self.hosts = Hosts(site, hosts, cache, clock=later)
+        self.site = self.hosts.default.site
+        self.doorman = Doorman(self.hosts.password_files())
         self.policy = Lru(cache.capacity_bytes)
-        self.shelf = Shelf(cache, self.policy, self.pages, self.clock, Combined, bounds_of(limits))
+        self.shelf = Shelf(cache, self.policy, self.hosts, self.clock, Combined, bounds_of(limits))
         # As in the loop: with a gate where one is needed.
         self.gate: Gate | None = None
-        make_connections, make_answering, make_hot = Connections, Answering, HotPath
+        make_connections, make_guide, make_hot = Connections, Guide, HotPath
         if limits.bounds_guests:
             table = ClientTables(1).of(0)
-            self.gate, make_connections, make_answering, make_hot = kinds(limits, table, self.ledger)
+            self.gate, make_connections, make_guide, make_hot = kinds(limits, table, self.ledger)
         self.connections = make_connections(self.ledger, Timeouts.of(limits))
         self.locks = guards(places)
         self.pool = FilePool(threads, self.locks)
@@ -118,18 +122,9 @@ class Workbench:
         status = StatusSettings(allow=("127.0.0.0/8", UNIX))
         inside = Inside(status, self.line, self.connections, self.delivery, self.shelf)
         bounds = Bounds(compressed=cache.capacity_bytes, decoded=cache.max_object_bytes)
-        answering = make_answering(
-            self.connections,
-            self.delivery,
-            self.shelf,
-            self.site,
-            self.pool,
-            inside,
-            self.ledger,
-            self.clock,
-            bounds,
-        )
-        self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, inside, self.ledger)
+        answering = Answering(self.connections, self.delivery, self.shelf, self.pool, self.ledger, self.clock, bounds)
+        guide = make_guide(answering, self.delivery, self.shelf, inside, self.doorman)
+        self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, guide, inside, self.ledger)
         self.hot = make_hot(
             self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall
         )
@@ -249,6 +244,5 @@ class Workbench:
         self.line.close()
         self.line_end.close()
         os.close(self.pool.fileno())
-        self.pages.close()
-        self.site.close()
+        self.hosts.close()
         self.mapping.close()

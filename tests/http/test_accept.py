@@ -1,0 +1,32 @@
+"""Accept: pages and JSON."""
+
+import pytest
+
+from wsrv.engine.http.accept import names_html, prefers_json
+
+BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(
+    ("accept", "html", "json"),
+    [
+        (BROWSER, True, False),
+        (b"*/*", False, False),
+        (None, False, False),
+        (b"", False, False),
+        (b"application/json", False, True),
+        (b"Application/JSON, */*", False, True),
+        (b"application/json;q=0.5, text/html", True, False),
+        (b"application/json, text/html;q=0.9", True, True),
+        (b"application/json, text/html", True, False),
+        (b"text/html;q=0, application/json;q=0", False, False),
+        (b"text/html;level=1;q=0.4", True, False),
+        (b"text/html ; q = 1.000", True, False),
+        (b"text/html;q=2", False, False),
+        (b"text/html;q=-1", False, False),
+        (b"text/htmlx, text/*", False, False),
+        (b"," * 10_000 + b"text/html", False, False),
+    ],
+)
+def test_accept(accept: bytes | None, html: bool, json: bool) -> None:
+    assert (names_html(accept), prefers_json(accept)) == (html, json)
