@@ -19,6 +19,7 @@ import multiprocessing
 import os
 import random
 import re
+import signal
 import socket
 import ssl
 import statistics
@@ -44,14 +45,16 @@ SETTLE_SECONDS = 0.3
 class Site:
     """What is served, and a server of it with a plain listener and a secure one."""
 
-    def __init__(self, folder: Path, workers: int, lists: bool) -> None:
+    def __init__(self, folder: Path, workers: int, loads: list[str]) -> None:
+        lists = "listing" in loads
         self.root = folder / "site"
         self.root.mkdir()
         (self.root / "hit.txt").write_bytes(b"x" * 1024)
         with (self.root / "large.bin").open("wb") as file:
             file.truncate(DOWNLOAD_BYTES)
-        self._write_texts()
-        for number in range(FOLDERS):
+        if {"brotli", "zstd"} & set(loads):
+            self._write_texts()
+        for number in range(FOLDERS if lists else 0):
             (self.root / f"folder-{number}").mkdir()
             for name in range(FILES):
                 (self.root / f"folder-{number}" / f"file-{name}.txt").touch()
@@ -183,6 +186,7 @@ class Load:
         return int(self._made.value)
 
     def _work(self, steps: Steps, rest: float) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         began = time.monotonic()
         for _ in steps:
             self._made.value += 1
@@ -254,10 +258,12 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=2.0, help="exit status 1 when a ratio is above")
     parser.add_argument("loads", nargs="*", default=list(LOADS), help=f"of {', '.join(LOADS)}; all")
     arguments = parser.parse_args()
+    # Whoever ends this ends the server too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     rows = {name: Row() for name in ("nothing", *arguments.loads)}
     begun = dict.fromkeys(arguments.loads, 0)
     with tempfile.TemporaryDirectory() as folder:
-        site = Site(Path(folder), arguments.workers, "listing" in arguments.loads)
+        site = Site(Path(folder), arguments.workers, arguments.loads)
         try:
             hits_ns(site.port, 1.0)
             for _ in range(arguments.rounds):
