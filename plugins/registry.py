@@ -49,6 +49,14 @@ BUILTINS: Mapping[str, str] = {
     "builtin.eventfd": "wsrv.plugins.primitives.eventfd",
     "builtin.flock": "wsrv.plugins.primitives.flock",
     "builtin.lru": "wsrv.plugins.policies.lru",
+    "builtin.fifo": "wsrv.plugins.policies.fifo",
+    "builtin.clock": "wsrv.plugins.policies.clock",
+    "builtin.lfu": "wsrv.plugins.policies.lfu",
+    "builtin.sieve": "wsrv.plugins.policies.sieve",
+    "builtin.s3fifo": "wsrv.plugins.policies.s3fifo",
+    "builtin.arc": "wsrv.plugins.policies.arc",
+    "builtin.gdsf": "wsrv.plugins.policies.gdsf",
+    "builtin.wtinylfu": "wsrv.plugins.policies.wtinylfu",
 }
 
 

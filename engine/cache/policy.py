@@ -29,8 +29,8 @@ class Policy(Protocol):
     def admit(self, key: bytes, weight: int) -> list[bytes]:
         """Take in `key` (not held now), of `weight` bytes; return the keys that leave.
 
-        A key that is refused is its own victim: the answer then is `[key]` and nothing else has left. A weight
-        above the capacity is always refused.
+        A key that is refused is its own victim, and the last: a policy that inserts before it evicts may have sent
+        others away for it. A weight above the capacity is always refused, and nothing else leaves.
         """
 
     def remove(self, key: bytes) -> None:

@@ -202,7 +202,7 @@ def test_a_fault_of_a_plugins_command_is_told_as_the_plugins(tmp_path: Path) -> 
     )
 
 
-@pytest.mark.parametrize(("words", "wanted"), [(["he"], "hello"), (["serve", "--cache-policy", "g"], "good")])
+@pytest.mark.parametrize(("words", "wanted"), [(["he"], "hello"), (["serve", "--cache-policy", "go"], "good")])
 def test_completion_knows_what_plugins_bring_and_is_silent_about_the_broken(
     tmp_path: Path, words: list[str], wanted: str
 ) -> None:

@@ -3,9 +3,11 @@
 from typing import ClassVar
 
 import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
 
 from wsrv.plugins.policies.lru import Lru
-from wsrv.testing.policy import PolicyContract
+from wsrv.testing.policy import Life, PolicyContract
 
 
 class Hoarder(Lru):
@@ -31,7 +33,7 @@ class Forgetful(Lru):
 
 
 class Rude(Lru):
-    """Refuses a key and sends others away for it."""
+    """Refuses a key and sends others away after it."""
 
     NAME: ClassVar[str] = "rude"
 
@@ -39,7 +41,7 @@ class Rude(Lru):
         victims = super().admit(key, weight)
         if victims and key not in victims:
             self.remove(key)
-            return [*victims, key]
+            return [key, *victims]
         return victims
 
 
@@ -48,7 +50,7 @@ class Rude(Lru):
     [
         (Hoarder, "bytes held, "),
         (Forgetful, "weight_bytes is"),
-        (Rude, "a key was refused, and others left for it\nassert "),
+        (Rude, "a key was refused, and others left after it\nassert "),
     ],
 )
 def test_a_policy_that_breaks_its_promise_is_found_out(policy_class: type[Lru], finding: str) -> None:
@@ -56,3 +58,8 @@ def test_a_policy_that_breaks_its_promise_is_found_out(policy_class: type[Lru], 
     suite.__dict__["policy"] = policy_class
     with pytest.raises(AssertionError, match=finding):
         suite.test_a_policy_accounts_for_every_key_after_every_step()
+    with pytest.raises(AssertionError, match=finding):
+        run_state_machine_as_test(
+            type("Short", (Life,), {"policy": policy_class}),
+            settings=settings(deadline=None, phases=[Phase.generate], report_multiple_bugs=False, database=None),
+        )

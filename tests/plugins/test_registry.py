@@ -13,6 +13,8 @@ from wsrv.plugins.outside import Duplicate, PluginError
 from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.registry import Registry, UnknownPart, builtin_manager, load
 
+POLICIES = ["lru", "fifo", "clock", "lfu", "sieve", "s3fifo", "arc", "gdsf", "wtinylfu"]
+
 
 class Fresh(Lru):
     """As good as lru."""
@@ -36,7 +38,7 @@ def test_the_built_in_parts_are_there_by_name() -> None:
     registry = load()
     assert registry.names("transport") == ["socketpair", "pidfd_getfd", "inherit", "reuseport"]
     assert registry.names("primitive") == ["posix", "robust", "eventfd", "flock"]
-    assert registry.names("policy") == ["lru"]
+    assert registry.names("policy") == POLICIES
 
 
 def test_a_chosen_part_is_the_registered_class() -> None:
@@ -70,9 +72,10 @@ def test_a_name_like_no_other_gets_no_suggestion() -> None:
 
 
 def test_a_disabled_plugin_is_not_there() -> None:
-    registry = load(disabled=["builtin.lru"])
+    disabled = [f"builtin.{name}" for name in POLICIES]
+    registry = load(disabled)
     assert registry.policies == {}
-    assert registry.disabled() == ["builtin.lru"]
+    assert registry.disabled() == disabled
     assert "socketpair" in registry.transports
     with pytest.raises(UnknownPart, match=r"^no cache policy 'lru'; none is loaded$"):
         registry.choose("policy", "lru")

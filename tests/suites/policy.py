@@ -6,6 +6,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.settings import CacheSettings
@@ -20,26 +21,78 @@ REMOVALS = st.tuples(st.just("remove"), st.sampled_from(KEYS), st.just(0))
 STEPS = st.lists(st.one_of(REQUESTS, REQUESTS, REQUESTS, REMOVALS), max_size=120)
 
 
-def admit(policy: Policy, held: dict[bytes, int], key: bytes, weight: int) -> None:
+def admit(
+    policy: Policy, held: dict[bytes, int], key: bytes, weight: int, capacity_bytes: int = CAPACITY_BYTES
+) -> None:
     """Admit, check the victims, and do in `held` what the policy says it has done."""
     victims = policy.admit(key, weight)
-    if key in victims:
-        assert victims == [key], "a key was refused, and others left for it"
-        return
-    assert weight <= CAPACITY_BYTES, "heavier than everything, and admitted"
     assert len(set(victims)) == len(victims), "a victim was named twice"
+    if key in victims:
+        assert victims[-1] == key, "a key was refused, and others left after it"
+        assert weight <= capacity_bytes or victims == [key], "a key was heavier than everything, and others left for it"
+    else:
+        assert weight <= capacity_bytes, "heavier than everything, and admitted"
     held[key] = weight
     for victim in victims:
         assert victim in held, "a victim was not held"
         del held[victim]
 
 
-def check(policy: Policy, held: dict[bytes, int]) -> None:
+def check(policy: Policy, held: dict[bytes, int], capacity_bytes: int = CAPACITY_BYTES) -> None:
     """The policy knows what `held` knows."""
     policy.check_invariants()
     assert {key for key in KEYS if key in policy} == set(held)
     assert len(policy) == len(held)
-    assert policy.weight_bytes == sum(held.values()) <= CAPACITY_BYTES
+    assert policy.weight_bytes == sum(held.values()) <= capacity_bytes
+
+
+class Life(RuleBasedStateMachine):
+    """A policy under requests, scans and removals, at a capacity of any size; after each step it is walked through."""
+
+    policy: ClassVar[type[Policy]]
+
+    @initialize(capacity_bytes=st.integers(0, 400))
+    def begin(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.held: dict[bytes, int] = {}
+        self.living = self.policy(capacity_bytes)
+
+    @rule(key=st.sampled_from(KEYS), weight=st.integers(0, 450), times=st.integers(1, 20))
+    def ask(self, key: bytes, weight: int, times: int) -> None:
+        """Several requests for one key."""
+        for _ in range(times):
+            self._request(key, weight)
+
+    @rule(first=st.integers(0, len(KEYS) - 1), number=st.integers(1, len(KEYS)), weight=st.integers(0, 60))
+    def scan(self, first: int, number: int, weight: int) -> None:
+        """One request for each of many keys of one weight."""
+        for key in (KEYS + KEYS)[first : first + number]:
+            self._request(key, weight)
+            check(self.living, self.held, self.capacity_bytes)
+
+    @rule(key=st.sampled_from(KEYS))
+    def remove(self, key: bytes) -> None:
+        """Forget a key, held or not."""
+        self.living.remove(key)
+        self.held.pop(key, None)
+
+    @rule(key=st.sampled_from(KEYS), weight=st.integers(0, 60))
+    def replace(self, key: bytes, weight: int) -> None:
+        """A key comes back with another weight, as when its file has changed."""
+        self.remove(key)
+        self.walk()
+        admit(self.living, self.held, key, weight, self.capacity_bytes)
+
+    def _request(self, key: bytes, weight: int) -> None:
+        if key in self.living:
+            self.living.hit(key)
+        else:
+            admit(self.living, self.held, key, weight, self.capacity_bytes)
+
+    @invariant()
+    def walk(self) -> None:
+        """Everybody agrees on who is held."""
+        check(self.living, self.held, self.capacity_bytes)
 
 
 class PolicyContract:
@@ -70,6 +123,11 @@ class PolicyContract:
                 admit(policy, held, key, weight)
             check(policy, held)
 
+    def test_a_policy_keeps_its_books_through_any_life(self) -> None:
+        life = type("Life", (Life,), {"policy": self.policy})
+        bounds = settings(deadline=None, max_examples=50, stateful_step_count=30, report_multiple_bugs=False)
+        run_state_machine_as_test(life, settings=bounds)
+
     @pytest.mark.parametrize("weight", [CAPACITY_BYTES + 1, 10 * CAPACITY_BYTES])
     def test_a_key_heavier_than_the_capacity_is_refused_and_nobody_leaves(self, weight: int) -> None:
         policy = self.policy(CAPACITY_BYTES)
@@ -82,6 +140,16 @@ class PolicyContract:
         policy = self.policy(CAPACITY_BYTES)
         assert policy.admit(b"key-1", CAPACITY_BYTES // 2) == []
         assert b"key-1" in policy
+
+    def test_a_key_as_heavy_as_the_capacity_comes_into_an_empty_cache(self) -> None:
+        policy = self.policy(CAPACITY_BYTES)
+        assert policy.admit(b"key-1", CAPACITY_BYTES) == []
+        check(policy, {b"key-1": CAPACITY_BYTES})
+
+    def test_a_cache_without_room_admits_nothing_that_weighs(self) -> None:
+        policy = self.policy(0)
+        assert policy.admit(b"key-1", 1) == [b"key-1"]
+        check(policy, {}, 0)
 
     def test_removing_twice_is_removing_once(self) -> None:
         policy = self.policy(CAPACITY_BYTES)
