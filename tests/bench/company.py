@@ -37,7 +37,7 @@ WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
 REQUEST = b"GET /hit.txt HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PAUSE_SECONDS = 0.0003
 TEXTS, TEXT_BYTES = 20_000, 100_000
-FOLDERS, FILES = 100, 300
+FOLDERS, FILES = 300, 300
 DOWNLOAD_BYTES, PIECE_BYTES = 32 << 20, 1 << 20
 SETTLE_SECONDS = 0.3
 
