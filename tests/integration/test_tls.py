@@ -440,3 +440,19 @@ def test_openssl_agrees(port: int, authority: Authority) -> None:
 def test_the_own_pages_are_shown_over_tls(port: int, context: ssl.SSLContext) -> None:
     request = b"GET /_wsrv/stats.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert b'"tls"' in ask(port, context, request).body
+
+
+def test_transport_security_is_said_over_tls_and_never_in_the_clear(
+    servers: Servers, root: Path, authority: Authority, context: ssl.SSLContext
+) -> None:
+    pair = authority.issue("localhost", stem="hsts")
+    said = "strict-transport-security"
+    preset = servers(root, "--security-headers", *options(pair), "--listen", "0", "--listen", "https://0")
+    for _ in range(3):
+        for target in ("/", "/middle", "/big", "/gone"):
+            answer = ask(secure_port(preset), context, get(target))
+            assert answer.fields[said] == "max-age=31536000"
+            assert answer.fields["x-content-type-options"] == "nosniff"
+            assert said not in preset.get(target).fields
+    without = servers(root, *options(pair), "--listen", "0", "--listen", "https://0")
+    assert said not in ask(secure_port(without), context, get("/")).fields

@@ -10,8 +10,8 @@ from typing import Any
 import bcrypt
 import pytest
 
+from tests.worker.asking import BROWSER, get, hits, request, site
 from tests.worker.conftest import MakeBench
-from tests.worker.test_guide import BROWSER, get, hits, request, site
 from tests.worker.workbench import Workbench, statuses
 from wsrv.engine.http.basic import Credentials
 from wsrv.engine.settings import AuthRule, HeaderRule, RewriteRule
