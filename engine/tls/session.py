@@ -20,6 +20,8 @@ _RAW_BYTES = 17 * 1024
 _PLAIN_BYTES = 16 * 1024
 # What is encrypted at a time: it stays in memory for a client that takes nothing.
 _CHUNK_BYTES = 64 * 1024
+# Of what answers the protocol itself, a client leaves less than this unread, or it is at some game.
+_UNREAD_BYTES = 16 * 1024
 _HANDSHAKE_RECORD = 0x16
 
 
@@ -89,6 +91,8 @@ class Session:
             return b""
         if self._over:
             return os.read(fd, _RAW_BYTES)
+        if self._pending is not None and not self._owed and len(self._pending) > _UNREAD_BYTES:
+            raise ConnectionAbortedError("the client asks for new keys and takes none")
         try:
             seen = os.read(fd, _RAW_BYTES)
         except BlockingIOError:
