@@ -131,6 +131,16 @@ def test_a_guest_is_forgotten_with_its_connection(make_bench: MakeBench) -> None
     assert len(clients) == 7
 
 
+def test_the_answer_that_closes_is_nobody_elses(make_bench: MakeBench) -> None:
+    bench = make_bench(limits=LimitSettings(requests=2))
+    other = GET.replace(b"a.txt", b"a.txt?other")
+    first, second = bench.client(), bench.client()
+    ask(bench, first, GET)
+    assert b"\r\nConnection: close\r\n" in ask(bench, first, other)
+    assert b"\r\nConnection: close\r\n" not in ask(bench, second, other)
+    assert second.conn.state == IDLE
+
+
 def test_without_such_bounds_nothing_of_a_gate_is_even_imported() -> None:
     program = (
         "import sys, wsrv.engine.worker.loop; print([m for m in sys.modules if m.endswith(('.gate', '.limited'))])"

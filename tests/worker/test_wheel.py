@@ -165,6 +165,20 @@ def test_the_time_begins_anew_with_every_state(wheel: Wheel, state: int) -> None
     assert TIMEOUT_NS <= until_overdue(wheel, conn) <= TIMEOUT_NS + LATE_NS
 
 
+def test_a_connection_waits_in_one_slot_however_often_its_time_gets_shorter() -> None:
+    wheel = Wheel(Timeouts(idle_ns=8 * SECOND_NS, head_ns=SECOND_NS, body_ns=SECOND_NS, write_ns=SECOND_NS))
+    try:
+        conn = wheel.hold()
+        for number in range(400):
+            wheel.connections.want(conn, HEAD if number % 2 else IDLE, READ, wheel.now_ns)
+            assert wheel.tick() == []
+        # What it leaves behind lies in slots that are still to come, and goes with them.
+        waiting = [conn for slot in wheel.connections._slots.values() for conn in slot]
+        assert len(waiting) <= 8 * SECOND_NS // TICK_NS
+    finally:
+        wheel.close()
+
+
 def test_whoever_is_closed_is_forgotten(wheel: Wheel) -> None:
     conn = wheel.hold()
     fd = conn.fd
