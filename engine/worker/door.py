@@ -38,9 +38,9 @@ class Door:
         self._delivery = delivery
         self._shelf = shelf
 
-    def open(self, conn: Connection, request: Request, paths: tuple[bytes, ...], onward: Onward, now_ns: int) -> None:
-        """Go `onward` if the client may have what is at `paths`; else answer 401, or 503 where that cannot be told."""
-        rule = request.host.rules.protection(*paths)
+    def open(self, conn: Connection, request: Request, path: bytes, onward: Onward, now_ns: int) -> None:
+        """Go `onward` if the client may have what is at `path`; else answer 401, or 503 where that cannot be told."""
+        rule = request.host.rules.protection(path)
         if rule is None or rule == request.shown:
             onward(conn, request, now_ns)
             return

@@ -95,7 +95,11 @@ class Guide:
         if host.site.hides(path) or host.site.hides(request.path):
             self._answering.error(conn, request, 404, now_ns)
             return
-        self._door.open(conn, request, (path, request.path), self._answering.look_up, now_ns)
+        self._door.open(conn, request, path, self._enter, now_ns)
+
+    def _enter(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Look up the path that a request was led to, whose rule is asked too."""
+        self._door.open(conn, request, request.path, self._answering.look_up, now_ns)
 
     # When there is nothing.
 
@@ -109,7 +113,7 @@ class Guide:
             request.falls_back = True
             request.front = None
             request.path = b""
-            self._door.open(conn, request, (b"",), self._answering.look_up, now_ns)
+            self._door.open(conn, request, b"", self._answering.look_up, now_ns)
         elif isinstance(why, NoIndex) and self._inside.is_from_here(conn, request):
             self._answering.error(conn, request, 404, now_ns, _NO_INDEX)
         else:

@@ -18,7 +18,8 @@ FINGERPRINTED = """
 
 ORDINARY = """
     index.html app.js jquery-3.6.0.min.js bootstrap.5.3.2.css lib-1.2.3.js v20240101.js
-    report-20240101.pdf photo-20240101.jpg photo-20240101a.jpg IMG_20231224_101500.jpg IMG-20231224-WA0001.jpg
+    report-20240101.pdf photo-20240101.jpg photo-20240101a.jpg photo-20240101ab.jpg
+    IMG_20231224_101500.jpg IMG-20231224-WA0001.jpg
     icon-facebook.svg font-semibold.woff2 page-download.js photo-facade12.png backdrop-deadbeef.png
     logo-Windows8.png logo-Win10Pro.png photo-Summer24.jpg app-3DModels.js phone-iPhone15.png video-H264Main.mp4
     hero-1920x1080.webp x-12345678.png scan-0000012a.png DSC_00001234.jpg

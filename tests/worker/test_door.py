@@ -215,6 +215,43 @@ def test_rules_of_two_files_ask_for_each(make_bench: MakeBench, root: Path, memb
     assert get(bench, "/in/a.txt", basic("ann", "different"))[0] == 401
 
 
+def test_rewrite_from_one_protected_place_to_another_asks_for_both(
+    make_bench: MakeBench, root: Path, members: Path, users: Path
+) -> None:
+    written = users.read_bytes()[len(b"ann:") :]
+    outer, inner = users.with_name("outer"), users.with_name("inner")
+    outer.write_bytes(b"ann:" + written + b"bob:" + written)
+    inner.write_bytes(b"ann:" + written + b"eve:" + written)
+    rules = (AuthRule("/v/**", "outer", outer), AuthRule("/in/**", "inner", inner))
+    bench = make_bench(site=site(root, auth=rules, rewrites=(RewriteRule("/v/**", "/in/$1"),)))
+    for _ in range(2):
+        assert get(bench, "/v/a.txt", basic("bob", "secret"))[0] == 401
+        assert get(bench, "/v/a.txt", basic("eve", "secret"))[0] == 401
+        assert get(bench, "/v/a.txt", ANN)[::2] == (200, SECRET)
+        assert get(bench, "/in/a.txt", basic("eve", "secret"))[::2] == (200, SECRET)
+
+
+def test_application_behind_another_password_than_its_pages_asks_for_both(
+    make_bench: MakeBench, root: Path, users: Path
+) -> None:
+    other = users.with_name("others")
+    other.write_bytes(b"bob:" + users.read_bytes()[4:])
+    (root / "index.html").write_bytes(SECRET)
+    rules = (AuthRule("/page/**", "pages", other), AuthRule("/index.html", "index", users))
+    bench = make_bench(site=site(root, spa=True, auth=rules))
+    for _ in range(2):
+        assert get(bench, "/page/x", BROWSER, basic("bob", "secret"))[0] == 401
+
+
+def test_compressed_sibling_is_protected_as_its_file_is(make_bench: MakeBench, root: Path, users: Path) -> None:
+    (root / "page.html").write_bytes(SECRET)
+    bench = make_bench(site=site(root, auth=(AuthRule("*.html", "r", users),)))
+    for suffix in ("br", "zst", "gz"):
+        (root / f"page.html.{suffix}").write_bytes(SECRET)
+        assert get(bench, f"/page.html.{suffix}")[0] == 401
+        assert get(bench, f"/page.html.{suffix}", ANN)[0] == 200
+
+
 def test_whole_site_may_be_protected_but_not_its_redirects_and_inside(
     make_bench: MakeBench, root: Path, users: Path
 ) -> None:
