@@ -15,6 +15,7 @@ from tests.integration.conftest import Servers
 from tests.integration.transports import GET, GET_AND_CLOSE, every_transport
 from tests.support.certificates import Authority, connect, options
 from tests.support.server import Answer, Server, read_all, read_answer, wait_for
+from wsrv.engine.ipc.closing import TLS_ALERT
 
 BIG = 12_000_000
 MIDDLE = 400_000
@@ -363,6 +364,22 @@ def test_an_answer_cut_short_is_not_ended_as_if_it_were_whole(
         wait_for(lambda: server.stats()["connections_active"] == 0, "the end of the connection", 20)
         with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
             read_all(client)
+
+
+def test_a_client_with_too_many_connections_is_refused_by_an_alert(
+    servers: Servers, site: Path, authority: Authority, context: ssl.SSLContext
+) -> None:
+    config = site.parent / "wsrv.toml"
+    config.write_text("[limits]\nconnections_per_client = 1\n")
+    server = servers(site, "--config", str(config), *options(authority.issue("localhost", stem="many")))
+    port = secure_port(server)
+    with connect(port, context) as first:
+        first.sendall(GET)
+        assert read_answer(first).status == 200
+        with socket.create_connection(("127.0.0.1", port), 10) as second:
+            assert read_all(second) == TLS_ALERT
+        first.sendall(GET)
+        assert read_answer(first).status == 200
 
 
 def test_a_drain_finishes_what_is_under_way_and_says_farewell_to_the_others(

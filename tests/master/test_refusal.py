@@ -13,6 +13,7 @@ from time import monotonic_ns
 
 import pytest
 
+from wsrv.engine.ipc.closing import TLS_ALERT
 from wsrv.engine.master.refusal import _LINGER_NS, _MAX_LINGERING, Refuser
 from wsrv.engine.static.entity import Entity, of_page
 from wsrv.testing.processes import open_fds
@@ -38,7 +39,7 @@ class Door:
 
     def __init__(self, undo: ExitStack) -> None:
         self.epoll = undo.enter_context(select.epoll())
-        self.refuser = Refuser(self.epoll, page)
+        self.refuser = Refuser(self.epoll, page, frozenset((3,)))
         self._listener = undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         self._undo = undo
         undo.callback(self._let_all_go)
@@ -262,3 +263,15 @@ def test_without_any_page_there_is_still_an_answer(undo: ExitStack) -> None:
     assert answer.startswith(b"HTTP/1.1 503 Service Unavailable\r\n")
     assert b"\r\nRetry-After: 1\r\n" in answer
     assert b"<h1>503 Service Unavailable</h1>" in answer
+
+
+def test_a_client_that_expects_tls_is_refused_by_an_alert(undo: ExitStack) -> None:
+    door = Door(undo)
+    for listener, beginning in ((3, TLS_ALERT), (2, b"HTTP/1.1 503 ")):
+        client, fd = door.connect()
+        client.sendall(REQUEST)
+        door.refuser.refuse(fd, "queue_full", listener)
+        assert client.recv(65536)[: len(beginning)] == beginning
+        client.close()
+        door.hear_until_let_go(fd)
+    assert door.refuser.reasons == {"queue_full": 2}

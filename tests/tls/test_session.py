@@ -204,6 +204,7 @@ def test_an_end_is_said_once_all_is_sent_and_never_in_the_middle(ends: Make) -> 
     with contextlib.suppress(BlockingIOError):
         while True:
             cut.session.write(cut.fd, (WHOLE,))
+    cut.hear()
     cut.session.end(cut.fd)
     cut.near.shutdown(socket.SHUT_WR)
     cut.hear()
