@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from wsrv.plugins.policies.lfu import Lfu
 
 CAPACITY_BYTES = 50
-KEYS = [b"%d" % number for number in range(12)]
+KEYS = [b"%d" % number for number in range(8)]
 
 
 class ListLfu:
@@ -34,7 +34,9 @@ class ListLfu:
         return victims
 
 
-STEPS = st.lists(st.tuples(st.booleans() | st.just(True), st.sampled_from(KEYS), st.integers(0, 60)), max_size=150)
+# Mostly light, so that several are held at once.
+WEIGHTS = st.integers(5, 15) | st.integers(0, 60)
+STEPS = st.lists(st.tuples(st.booleans() | st.just(True), st.sampled_from(KEYS), WEIGHTS), max_size=150)
 
 
 @given(steps=STEPS)
@@ -63,6 +65,16 @@ def test_frequency_is_forgotten_with_its_key() -> None:
     lfu.admit(b"b", 1)
     lfu.hit(b"b")
     assert lfu.admit(b"c", 1) == [b"a"]
+
+
+def test_of_equals_the_one_that_has_been_an_equal_for_longest_leaves() -> None:
+    lfu = Lfu(3)
+    for key in (b"a", b"b", b"c"):
+        lfu.admit(key, 1)
+        lfu.hit(key)
+    lfu.hit(b"c")
+    assert lfu.admit(b"d", 1) == [b"a"]
+    assert lfu.admit(b"e", 1) == [b"d"]
 
 
 def test_a_hit_on_a_key_that_is_not_held_is_an_error() -> None:

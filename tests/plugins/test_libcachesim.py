@@ -105,6 +105,14 @@ def test_at_unit_weights_with_a_loop_through_the_trace(name: str, capacity: int)
     compare(name, BY_UNITS[name], capacity, with_a_loop(trace(OBJECTS, 0.9, REQUESTS, seed=5, unit=True)))
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", BY_UNITS)
+def test_where_hardly_anything_fits(name: str, seed: int) -> None:
+    # What seldom comes up in large caches: targets that are met exactly, queues that run empty.
+    capacity = 20 if name == "S3FIFO" else (2, 3, 5, 10)[seed]
+    compare(name, BY_UNITS[name], capacity, trace(60, 0.5, 3000, seed=seed, unit=True))
+
+
 @pytest.mark.parametrize("name", BY_BYTES)
 def test_the_size_that_a_key_came_in_with_stays(name: str) -> None:
     draw = random.Random(11)

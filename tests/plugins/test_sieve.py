@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from wsrv.plugins.policies.sieve import Sieve
 
 CAPACITY_BYTES = 50
-KEYS = [b"%d" % number for number in range(12)]
+KEYS = [b"%d" % number for number in range(8)]
 
 
 class ListSieve:
@@ -57,7 +57,9 @@ class ListSieve:
             del self.queue[place]
 
 
-STEPS = st.lists(st.tuples(st.booleans() | st.just(True), st.sampled_from(KEYS), st.integers(0, 60)), max_size=150)
+# Mostly light, so that several are held at once.
+WEIGHTS = st.integers(5, 15) | st.integers(0, 60)
+STEPS = st.lists(st.tuples(st.booleans() | st.just(True), st.sampled_from(KEYS), WEIGHTS), max_size=150)
 
 
 @given(steps=STEPS)
@@ -85,6 +87,24 @@ def test_what_is_spared_stays_where_it_is_and_the_hand_goes_on() -> None:
     assert sieve.admit(b"e", 1) == [b"c"]
     # CLOCK would have made `a` the youngest; here the hand comes to `d` and `e` first, and then back to `a`.
     assert [sieve.admit(key, 1) for key in (b"f", b"g")] == [[b"d"], [b"e"]]
+
+
+def test_when_the_last_ahead_of_the_hand_is_removed_the_hand_begins_again() -> None:
+    sieve = Sieve(3)
+    for key in (b"a", b"b", b"c"):
+        sieve.admit(key, 1)
+    sieve.hit(b"a")
+    sieve.hit(b"b")
+    sieve.remove(b"c")
+    sieve.admit(b"c", 1)
+    # `a` and `b` are spared, `c` leaves, and the hand is past the young end: back to `a`.
+    assert sieve.admit(b"d", 1) == [b"c"]
+    sieve.hit(b"a")
+    assert sieve.admit(b"e", 1) == [b"b"]
+    sieve.remove(b"d")
+    sieve.remove(b"e")
+    sieve.check_invariants()
+    assert sieve.admit(b"f", 3) == [b"a"]
 
 
 def test_a_mark_of_nobody_is_found_by_the_invariants() -> None:

@@ -55,6 +55,25 @@ def test_a_heavy_candidate_that_outweighs_them_comes_in() -> None:
     assert b"heavy" in policy
 
 
+def test_one_that_fills_everything_lends_the_window_its_room_only_against_more_requests() -> None:
+    policy = WTinyLfu(100)
+    assert policy.admit(b"heavy", 100) == []
+    assert policy.admit(b"x", 1) == [b"x"]
+    policy.check_invariants()
+    assert policy.admit(b"x", 1) == [b"heavy"]
+    assert [*policy._probation] == [b"x"]
+
+
+def test_a_candidate_that_needs_everything_takes_the_windows_room_too() -> None:
+    policy = WTinyLfu(100)
+    policy.admit(b"main", 50)
+    policy.admit(b"window", 1)
+    assert policy.admit(b"heavy", 100) == [b"heavy"]
+    assert policy.admit(b"heavy", 100) == [b"heavy"]
+    assert policy.admit(b"heavy", 100) == [b"main", b"window"]
+    policy.check_invariants()
+
+
 def test_a_hit_in_probation_protects_and_too_many_protected_go_back() -> None:
     policy = full()
     for number in range(99):
