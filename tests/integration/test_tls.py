@@ -241,9 +241,11 @@ def test_a_head_in_pieces_is_put_together(port: int, context: ssl.SSLContext) ->
 
 
 def test_a_client_that_says_that_it_sends_no_more_gets_its_answer(
-    port: int, context: ssl.SSLContext, root: Path
+    servers: Servers, big: Path, authority: Authority, context: ssl.SSLContext
 ) -> None:
     """close_notify right behind the request: the answers come, then the server's own close_notify."""
+    # Without a short timeout of its own, whose end would be a farewell too.
+    port = secure_port(servers(big, *options(authority.issue("localhost", stem="half"))))
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
     with socket.create_connection(("127.0.0.1", port), 10) as plain:
@@ -276,7 +278,7 @@ def test_a_client_that_says_that_it_sends_no_more_gets_its_answer(
             except ssl.SSLZeroReturnError:
                 ended = True
     assert re.findall(rb"HTTP/1\.1 (\d+)", received) == [b"200", b"200"]
-    assert received.endswith((root / "big").read_bytes())
+    assert received.endswith((big / "big").read_bytes())
 
 
 def test_a_refused_body_does_not_eat_the_answer(port: int, context: ssl.SSLContext) -> None:
@@ -359,7 +361,6 @@ def test_an_answer_cut_short_is_not_ended_as_if_it_were_whole(
     """Without close_notify: a client that knows no length must notice."""
     server = servers(big, "--timeout", "500ms", *options(authority.issue("localhost", stem="cut")))
     with connect(secure_port(server), context) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.sendall(get("/big"))
         wait_for(lambda: server.stats()["connections_active"] == 0, "the end of the connection", 20)
         with pytest.raises((ssl.SSLEOFError, ConnectionResetError)):
