@@ -266,18 +266,19 @@ def test_a_client_that_says_that_it_sends_no_more_gets_its_answer(
         session.write(GET + b"GET /big HTTP/1.1\r\nHost: a\r\n\r\n")
         with pytest.raises(ssl.SSLWantReadError):
             session.unwrap()
-        received, ended = b"", False
+        pieces, ended = [], False
         while not ended:
             exchange()
             try:
                 while piece := session.read(65536):
-                    received += piece
+                    pieces.append(piece)
                 ended = True
             except ssl.SSLWantReadError:
                 continue
             except ssl.SSLZeroReturnError:
                 ended = True
-    assert re.findall(rb"HTTP/1\.1 (\d+)", received) == [b"200", b"200"]
+    received = b"".join(pieces)
+    assert received.count(b"HTTP/1.1 200 OK") == 2
     assert received.endswith((big / "big").read_bytes())
 
 

@@ -147,3 +147,15 @@ def test_keys_below_the_root_are_never_served(servers: Servers, site: Path) -> N
     for path in ("/tls/site.key", "/tls/site.pem"):
         assert server.get(path).status == 404
     assert server.get("/tls/ca.pem").status == 200
+
+
+@pytest.mark.parametrize(("text", "loaded"), [("", False), ('[proxy]\ntrusted = "127.0.0.1"\n', False), ("", True)])
+def test_openssl_is_loaded_only_where_it_is_used(
+    servers: Servers, site: Path, authority: Authority, text: str, loaded: bool
+) -> None:
+    config = site.parent / "wsrv.toml"
+    config.write_text(text)
+    pair = options(authority.issue("localhost", stem="loaded")) if loaded else []
+    server = servers(site, "--config", str(config), *pair)
+    for process in (server.process, *server.workers()):
+        assert ("_ssl" in Path(f"/proc/{process.pid}/maps").read_text()) is loaded
