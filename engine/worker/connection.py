@@ -75,7 +75,8 @@ class Dialogue:
     """What a connection needs beside its state from the first request on that the hot path does not answer.
 
     `buffer` holds bytes not yet understood, the first `scanned` of them looked at in vain for the end of a head;
-    `blank`: an empty line before it was passed over. `out` holds bytes not yet written. `began` are the times when the
+    `blank`: an empty line before it was passed over, at `blank_ns`. `out` holds bytes not yet written. `began` are the
+    times when the
     requests began whose answers are being written, `began_ns` that of the request being read. After the output
     `closing` says to close, `lingers` to read past what still comes; `spent_bytes` bounds that. `body_until_ns` bounds
     the reading of a body, however steadily it comes.
@@ -85,6 +86,7 @@ class Dialogue:
         "began",
         "began_ns",
         "blank",
+        "blank_ns",
         "body",
         "body_until_ns",
         "buffer",
@@ -101,6 +103,7 @@ class Dialogue:
         self.buffer = b""
         self.scanned = 0
         self.blank = False
+        self.blank_ns = 0
         self.began_ns = 0
         self.began: list[int] = []
         self.out: deque[bytes | memoryview] = deque()

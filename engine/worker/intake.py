@@ -115,6 +115,9 @@ class Intake:
             return
         if not talk.buffer and conn.state in (IDLE, ASIDE):
             talk.began_ns = now_ns
+            # The hot path has answered since: that empty line was before another request.
+            if talk.blank and conn.active_ns > talk.blank_ns:
+                talk.blank = False
         talk.buffer += seen
         self._advance(conn, now_ns)
 
@@ -218,7 +221,7 @@ class Intake:
         buffer = talk.buffer
         # One empty line before a request line is passed over (RFC 9112 2.2).
         if buffer.startswith(_CRLF) and not talk.blank:
-            talk.blank = True
+            talk.blank, talk.blank_ns = True, now_ns
             talk.scanned = 0
             talk.buffer = buffer = buffer[2:]
             if not buffer:

@@ -238,3 +238,13 @@ def test_while_it_drains_every_answer_is_the_last_of_its_connection(bench: Workb
     client.send(GET)
     assert b"\r\nConnection: close\r\n" in bench.hear_all(client)
     assert client.conn.state == CLOSED
+
+
+def test_an_empty_line_before_a_request_of_the_hot_path_is_forgotten_with_it(bench: Workbench) -> None:
+    request = b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n"
+    bench.warm(request)
+    client = bench.client()
+    assert bench.ask(client, b"\r\n") == b""
+    bench.advance(0.001)
+    assert statuses(bench.ask(client, request)) == [200]
+    assert statuses(bench.ask(client, b"\r\n" + request)) == [200]
