@@ -5,6 +5,7 @@ DONE = 0
 CHECK_FAILED = 1
 USAGE = 2
 NO_SERVER = 3
+NOTHING_TO_MEASURE = 4
 CANNOT_START = 5
 OUR_BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports for SIGINT

@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "Serve the files below a folder.",
     "stats": "Show what a running server does.",
     "config": "Write, show, check or import settings.",
+    "cache": "Try out what a cache would do.",
     "plugins": "List the exchangeable parts, and who offers them.",
     "completion": "Print the completion script of a shell.",
 }

@@ -1,0 +1,217 @@
+# Rule 1: with --json, keys are fixed: later ones are added, never changed. Ratios go from 0 to 1 there; people get %.
+# Rule 2: nothing that stands in a log reaches the terminal unprintable.
+"""What a simulation has found, as a table, as JSON, and as a sentence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from wsrv.cli.chart import chart
+from wsrv.cli.svg import plot
+from wsrv.cli.units import Size
+from wsrv.engine.cache.simulation.choice import Choice
+from wsrv.engine.cache.simulation.experiment import Curve, Experiment, SamplingError
+from wsrv.engine.log.reading import Reading
+
+SCHEMA = 1
+BOUND = "PFOO-L"
+
+_PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Of one simulation: what was replayed, the miss ratios, and what follows from them.
+
+    `error` is the sampling's, measured with the policy `judge`. `weigh` is what the server's cache weighs a body of
+    so many bytes; None when the sizes are no bodies.
+    """
+
+    name: str
+    reading: Reading
+    experiment: Experiment
+    curves: Mapping[str, Curve]
+    bound: Curve
+    error: SamplingError | None
+    judge: str
+    choice: Choice
+    weigh: Callable[[int], int] | None
+
+    def document(self) -> dict[str, Any]:
+        """For --json."""
+        trace, sample, choice = self.reading.trace, self.experiment.sample, self.choice
+        return {
+            "schema": SCHEMA,
+            "trace": {
+                "name": self.name,
+                "formats": self.reading.formats,
+                "requests": len(trace),
+                "objects": trace.objects,
+                "footprint_bytes": trace.footprint_bytes,
+                "requested_bytes": trace.requested_bytes,
+                "span_seconds": self.reading.span_seconds,
+                "lines": self.reading.lines,
+                "bad_lines": self.reading.bad_lines,
+                "other_answers": self.reading.other_answers,
+                "requests_without_size": self.reading.unsized,
+            },
+            "sampling": {
+                "rate": sample.rate,
+                "requests": len(sample.trace),
+                "objects": sample.trace.objects,
+                "error": None if self.error is None else {"policy": self.judge, **asdict(self.error)},
+            },
+            "sizes_bytes": list(self.experiment.sizes_bytes),
+            "policies": {name: _ratios(curve) for name, curve in self.curves.items()},
+            "bound": {"name": BOUND, **_ratios(self.bound)},
+            "choice": {**asdict(choice), "cache_size_bytes": self.cache_size_bytes(), "sentence": self.sentence()},
+        }
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        labels = self.labels()
+        texts = [*self._head(), ""]
+        for heading, percent in self._panels().items():
+            texts += [f"{heading}, %", *_table(labels, percent), ""]
+        objects = next(iter(self._panels().values()))
+        texts += [*chart("object miss ratio, %, by cache size", labels, objects), ""]
+        return [*texts, self.sentence()]
+
+    def svg(self) -> str:
+        """For --svg."""
+        return plot(printable(self.name), self.experiment.sizes_bytes, self.labels(), self._panels(), BOUND)
+
+    def labels(self) -> list[str]:
+        """The sizes, as --size takes them."""
+        return [written(size) for size in self.experiment.sizes_bytes]
+
+    def _panels(self) -> dict[str, dict[str, list[float]]]:
+        curves = {**self.curves, BOUND: self.bound}
+        return {
+            "object miss ratio": {name: [100 * ratio for ratio in curve.objects] for name, curve in curves.items()},
+            "byte miss ratio": {name: [100 * ratio for ratio in curve.bytes] for name, curve in curves.items()},
+        }
+
+    def _head(self) -> list[str]:
+        reading, trace, sample = self.reading, self.reading.trace, self.experiment.sample
+        span = reading.span_seconds
+        over = "" if span is None else f", over {duration(span)}"
+        texts = [
+            f"{printable(self.name)}: {len(trace):,} requests for {trace.objects:,} objects of "
+            f"{human(trace.footprint_bytes)}{over}"
+        ]
+        left_out = [
+            f"{count:,} {what}"
+            for count, what in (
+                (reading.other_answers, "not a GET or HEAD answered 200, 206 or 304"),
+                (reading.unsized, "for objects never answered 200"),
+                (reading.bad_lines, "unreadable"),
+            )
+            if count
+        ]
+        if left_out:
+            texts.append(f"left out: {'; '.join(left_out)}")
+        if self.error is not None:
+            off = self.error
+            texts += [
+                f"sampled: {100 * sample.rate:.2f} % of the objects: {sample.trace.objects:,} with "
+                f"{len(sample.trace):,} requests",
+                f"  off by {100 * off.objects_mean:.2f} points on average and {100 * off.objects_most:.2f} at most "
+                f"(bytes: {100 * off.bytes_mean:.2f} and {100 * off.bytes_most:.2f}):",
+                f"  by replaying everything through {self.judge}",
+            ]
+        return texts
+
+    def cache_size_bytes(self) -> int | None:
+        """What --cache-size has to be for one worker, so that bodies of the chosen size are held; roughly."""
+        trace = self.reading.trace
+        if self.weigh is None or not trace.footprint_bytes:
+            return None
+        weights = sum(map(self.weigh, trace.object_sizes))
+        return round(self.choice.size_bytes * weights / trace.footprint_bytes)
+
+    def _larger(self) -> str:
+        size_bytes, tried = self.choice.size_bytes, self.experiment.sizes_bytes
+        if size_bytes >= self.reading.trace.footprint_bytes:
+            return "everything fits"
+        if size_bytes == tried[-1]:
+            return "no larger size was tried"
+        return "a larger cache saves less than 1 % of them more"
+
+    def sentence(self) -> str:
+        """Which policy and size to choose, and what that saves."""
+        choice, trace = self.choice, self.reading.trace
+        requests, size_bytes = len(trace), trace.requested_bytes
+        read = requests * choice.object_miss_ratio
+        text = (
+            f"Choose {choice.policy} with {written(choice.size_bytes)}: {100 * choice.object_miss_ratio:.2f} % of the "
+            f"requests are misses, {self._larger()}; "
+        )
+        if choice.policy == choice.usual:
+            text += (
+                f"that saves {requests - read:,.0f} of {requests:,} file reads and "
+                f"{human(size_bytes * (1 - choice.byte_miss_ratio))}, and no other policy saves more."
+            )
+        else:
+            saved = requests * (choice.usual_object_miss_ratio - choice.object_miss_ratio)
+            saved_bytes = size_bytes * (choice.usual_byte_miss_ratio - choice.byte_miss_ratio)
+            in_bytes = f", and reads {human(-saved_bytes)} more" if saved_bytes < 0 else f" and {human(saved_bytes)}"
+            needs = choice.usual_needs_bytes
+            text += (
+                f"against {choice.usual} of that size it saves {saved:,.0f} of {requests:,} file reads{in_bytes}; "
+                f"{choice.usual} would need {'more than was tried' if needs is None else written(needs)} for as few."
+            )
+        held = self.cache_size_bytes()
+        if held is not None:
+            text += (
+                f" With what the server holds beside the bodies: --cache-policy {choice.policy} --cache-size "
+                f"{rounded_up(held)}, times the number of workers."
+            )
+        return text
+
+
+def _ratios(curve: Curve) -> dict[str, list[float]]:
+    return {"object_miss_ratio": list(curve.objects), "byte_miss_ratio": list(curve.bytes)}
+
+
+def _table(labels: Sequence[str], percent: Mapping[str, Sequence[float]]) -> list[str]:
+    width = max(6, *(len(label) for label in labels))
+    first = max(len(name) for name in percent)
+    lines = [f"{'':<{first}} " + "".join(f" {label:>{width}}" for label in labels)]
+    lines += [f"{name:<{first}} " + "".join(f" {value:>{width}.2f}" for value in row) for name, row in percent.items()]
+    return lines
+
+
+def printable(text: str) -> str:
+    """The text, doing nothing to a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def written(size_bytes: int) -> str:
+    """As an option takes it: 64MiB."""
+    return str(Size().write(size_bytes))
+
+
+def rounded_up(size_bytes: int) -> str:
+    """As an option takes it, to two digits or three."""
+    unit = 1024 ** max(0, min(3, (size_bytes.bit_length() - 4) // 10))
+    return written(-(-size_bytes // unit) * unit)
+
+
+def human(size_bytes: float) -> str:
+    """As a person reads it: 37.2 MiB."""
+    power = 0
+    while size_bytes >= 1024 and power < len(_PREFIXES) - 1:
+        size_bytes, power = size_bytes / 1024, power + 1
+    return f"{size_bytes:,.1f} {_PREFIXES[power]}B" if power else f"{size_bytes:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """The two largest units."""
+    units = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+    left, parts = int(seconds), []
+    for length, unit in units:
+        if left >= length:
+            parts.append(f"{left // length} {unit}")
+            left %= length
+    return " ".join(parts[:2]) or "less than a second"

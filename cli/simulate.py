@@ -1,0 +1,225 @@
+# `wsrv cache simulate`: reads, replays, shows. What it computes stands in engine/cache/simulation.
+"""The command `wsrv cache simulate`."""
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wsrv.cli.exits import NOTHING_TO_MEASURE, USAGE, Stop
+from wsrv.cli.linux import require_linux
+from wsrv.cli.progress import Progress
+from wsrv.cli.units import AUTO, Kind, Part, Place, Size
+from wsrv.cli.voice import TerminalVoice
+
+if TYPE_CHECKING:
+    from wsrv.engine.cache.policy import Policy
+    from wsrv.engine.cache.simulation.experiment import Curve, Experiment
+    from wsrv.engine.log.reading import Reading
+    from wsrv.plugins.registry import Registry
+
+# What the others are compared with, where it is there.
+_USUAL = "lru"
+
+
+class Share(Kind):
+    """A share of something, as a number above 0 and up to 1."""
+
+    name = "share"
+    allowed = "a number above 0 and up to 1"
+    takes = (str,)
+
+    def _read(self, value: str) -> float:
+        share = float(value)
+        if not (math.isfinite(share) and 0 < share <= 1):
+            raise ValueError
+        return share
+
+
+@click.command("simulate")
+@click.argument("files", metavar="TRACE|ACCESS_LOG...", type=Place(dash=True), nargs=-1, required=True)
+@click.option("--size", "sizes", type=Size(), multiple=True, metavar="SIZE", help="A size to try; again for more.")
+@click.option(
+    "--policy", "names", type=Part("policy"), multiple=True, metavar="NAME", help="Only this; again for more."
+)
+@click.option("--sample", type=Share(auto=True), default=AUTO, metavar="SHARE", help="Share of the objects; 1 for all.")
+@click.option("--svg", "plot_file", type=Place(), metavar="FILE", help="Draw the miss ratios into FILE, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print it all as JSON.")
+def command(
+    files: Sequence[str],
+    sizes: Sequence[int],
+    names: Sequence[str],
+    sample: float | str,
+    plot_file: str | None,
+    as_json: bool,
+) -> None:
+    """Replay a log through every policy at many sizes, and say which to choose.
+
+    Reads access logs in Combined, Common and JSON format, and lines TIME,KEY,SIZE; gzipped or not; several in the
+    order given, - is standard input. Of a log, GET and HEAD answered 200, 206 or 304 count, and the size of an object
+    is the largest body of a 200. Each cache is empty at first. PFOO-L is the bound that no policy beats.
+
+    Long traces are sampled, never below some 10,000 objects; how far that is off is measured and shown.
+
+    \b
+    Exit status: 0 done, 2 a file cannot be read or a name is unknown, 4 nothing to measure, 130 broken off.
+    """
+    require_linux()
+    from wsrv.cli.findings import printable
+
+    if any(size == 0 for size in sizes):
+        raise click.UsageError("--size: a cache of 0 bytes holds nothing")
+    voice = TerminalVoice()
+    with Progress() as progress:
+        policies = _policies(names, voice)
+        reading = _read(files, progress)
+        for bad in reading.bad:
+            voice.warn(printable(bad))
+        if reading.bad_lines > len(reading.bad):
+            voice.warn(f"{reading.bad_lines:,} lines could not be read; the first of them are named above")
+        if not len(reading.trace):
+            raise Stop(NOTHING_TO_MEASURE, f"{_name(files)}: nothing to measure: {_why_nothing(reading)}")
+        findings = _findings(_name(files), reading, policies, sizes, sample, progress, voice)
+        if plot_file is not None:
+            try:
+                Path(plot_file).write_text(findings.svg(), encoding="utf-8")
+            except OSError as error:
+                raise Stop(USAGE, f"cannot write the plot {plot_file}: {error.strerror}") from error
+    click.echo(json.dumps(findings.document(), indent=2) if as_json else "\n".join(findings.lines()))
+
+
+def _name(files: Sequence[str]) -> str:
+    first = "standard input" if files[0] == "-" else Path(files[0]).name
+    return first if len(files) == 1 else f"{first} and {len(files) - 1} more"
+
+
+def _why_nothing(reading: "Reading") -> str:
+    if not reading.lines:
+        return "it is empty"
+    said = [
+        (reading.bad_lines, "could not be read"),
+        (reading.other_answers, "are no GET or HEAD answered 200, 206 or 304"),
+        (reading.unsized, "ask for objects that were never answered 200"),
+    ]
+    return f"of {reading.lines:,} lines, " + ", ".join(f"{count:,} {what}" for count, what in said if count)
+
+
+def _read(files: Sequence[str], progress: Progress) -> "Reading":
+    from wsrv.engine.log.reading import Reading
+
+    reading = Reading(progress.step)
+    progress.begin("reading lines:")
+    for file in files:
+        try:
+            if file == "-":
+                reading.add("-", sys.stdin.buffer)
+            else:
+                with open(file, "rb") as stream:
+                    reading.add(Path(file).name, stream)
+        except OSError as error:
+            raise Stop(USAGE, f"cannot read {file}: {error.strerror or error}") from error
+    reading.finish()
+    return reading
+
+
+class Policies:
+    """The policies to replay, and whose they are."""
+
+    def __init__(self, there: "Registry", names: Sequence[str], voice: TerminalVoice) -> None:
+        from wsrv.engine.settings import CacheSettings
+
+        self._there = there
+        self._voice = voice
+        self.classes: dict[str, type[Policy]] = {}
+        for name in names or there.names("policy"):
+            obstacle = there.obstacle("policy", name, CacheSettings())
+            if obstacle is None:
+                self.classes[name] = there.choose("policy", name)
+            else:
+                voice.warn(f"{name} is left out: {obstacle}")
+
+    def curve(self, name: str, experiment: "Experiment", step: Callable[[int], None]) -> "Curve | None":
+        """What a policy misses. None, after a warning, when one of a plugin raises; a built-in's error is raised."""
+        try:
+            return experiment.curve(self.classes[name], step)
+        except Exception as error:
+            origin = self._there.outsiders.origins.get(self._there.origin("policy", name))
+            if origin is None:
+                raise
+            self._voice.warn(f"{name} is left out: {origin} raised {type(error).__name__}: {error}")
+            return None
+
+
+def _policies(names: Sequence[str], voice: TerminalVoice) -> Policies:
+    from wsrv.cli.parts import registry
+    from wsrv.plugins.registry import UnknownPart
+
+    there = registry()
+    for warning in there.warnings():
+        voice.warn(warning)
+    try:
+        for name in names:
+            there.choose("policy", name)
+    except UnknownPart as error:
+        raise Stop(USAGE, f"--policy: {error}") from error
+    return Policies(there, tuple(dict.fromkeys(names)), voice)
+
+
+def _findings(
+    name: str,
+    reading: "Reading",
+    policies: Policies,
+    sizes: Sequence[int],
+    sample: float | str,
+    progress: Progress,
+    voice: TerminalVoice,
+) -> Any:
+    from wsrv.cli.findings import Findings
+    from wsrv.engine.cache.simulation.choice import choose
+    from wsrv.engine.cache.simulation.experiment import Experiment, usual_sizes
+    from wsrv.engine.cache.simulation.shards import fitting_rate
+
+    trace = reading.trace
+    wish = None if isinstance(sample, str) else sample
+    rate = fitting_rate(trace, wish)
+    if wish is not None and rate > wish:
+        voice.warn(f"--sample {wish:g} is too few of {trace.objects:,} objects; {rate:.3g} is taken")
+    progress.begin("sampling:")
+    experiment = Experiment(trace, sorted(set(sizes)) or usual_sizes(trace), rate)
+    steps = len(experiment.sample.trace) * len(experiment.sizes_bytes)
+    curves: dict[str, Curve] = {}
+    for policy in policies.classes:
+        progress.begin(f"replaying {policy}:", steps)
+        curve = policies.curve(policy, experiment, progress.step)
+        if curve is not None:
+            curves[policy] = curve
+    if not curves:
+        raise Stop(NOTHING_TO_MEASURE, "there is no policy to replay the trace with")
+    usual = _USUAL if _USUAL in curves else next(iter(curves))
+    error = None
+    if experiment.sample.rate < 1:
+        progress.begin(f"measuring the sampling error with {usual}:", len(trace) * len(experiment.sizes_bytes))
+        error = experiment.sampling_error(policies.classes[usual], curves[usual], progress.step)
+    progress.begin("working out the bound:")
+    return Findings(
+        name=name,
+        reading=reading,
+        experiment=experiment,
+        curves=curves,
+        bound=experiment.bound(),
+        error=error,
+        judge=usual,
+        choice=choose(experiment.sizes_bytes, curves, usual),
+        weigh=None if "CSV" in reading.formats else _weight,
+    )
+
+
+def _weight(body_bytes: int) -> int:
+    """What the server's cache counts for a body, roughly: see Shelf.keep."""
+    from wsrv.engine.worker.prepared import COPIES, JOIN_BYTES, OVERHEAD_BYTES
+
+    return OVERHEAD_BYTES + body_bytes * (COPIES if body_bytes <= JOIN_BYTES else 1)

@@ -1,0 +1,1 @@
+"""What another policy or size would have done with requests that were: replays, bounds, samples."""

@@ -1,0 +1,75 @@
+# One trace, many sizes, one policy after the other; the bound; and how far a sample is off.
+"""Miss ratios by policy and size."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from wsrv.engine.cache.policy import Policy
+from wsrv.engine.cache.simulation.pfoo import Pfoo
+from wsrv.engine.cache.simulation.replay import replay
+from wsrv.engine.cache.simulation.shards import Sample
+from wsrv.engine.cache.simulation.trace import Progress, Trace, nobody
+
+# As many sizes are tried as a table of 80 columns has room for: each twice the one before, the last holds everything.
+MOST_SIZES = 9
+
+MakePolicy = Callable[[int], Policy]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Miss ratios, from 0 to 1, one for each size."""
+
+    objects: tuple[float, ...]
+    bytes: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SamplingError:
+    """How far the sample's miss ratios are from those of the whole trace, over all sizes, from 0 to 1."""
+
+    objects_mean: float
+    objects_most: float
+    bytes_mean: float
+    bytes_most: float
+
+
+def usual_sizes(trace: Trace) -> list[int]:
+    """Powers of two up to the first that holds everything."""
+    last = max(0, trace.footprint_bytes - 1).bit_length()
+    return [1 << power for power in range(max(0, last - MOST_SIZES + 1), last + 1)]
+
+
+class Experiment:
+    """`trace`, sampled at `rate`, in caches of `sizes_bytes`."""
+
+    def __init__(self, trace: Trace, sizes_bytes: Sequence[int], rate: float = 1.0) -> None:
+        self.trace = trace
+        self.sizes_bytes = tuple(sizes_bytes)
+        self.sample = Sample.of(trace, rate)
+
+    def curve(self, make: MakePolicy, progress: Progress = nobody) -> Curve:
+        """What the policy misses that `make` makes of a capacity."""
+        sample = self.sample
+        return _curve(
+            sample.ratios(replay(make(sample.capacity(size)), sample.trace, progress)) for size in self.sizes_bytes
+        )
+
+    def bound(self) -> Curve:
+        """What no policy misses less of."""
+        pfoo = Pfoo(self.sample.trace)
+        return _curve(self.sample.ratios(pfoo.at(self.sample.capacity(size))) for size in self.sizes_bytes)
+
+    def sampling_error(self, make: MakePolicy, sampled: Curve, progress: Progress = nobody) -> SamplingError:
+        """By the policy of `make`, replayed once more with the whole trace; `sampled` is what its sample gave."""
+        whole = Sample.of(self.trace, 1.0)
+        exact = _curve(whole.ratios(replay(make(size), self.trace, progress)) for size in self.sizes_bytes)
+        objects = [abs(one - other) for one, other in zip(exact.objects, sampled.objects, strict=True)]
+        size_bytes = [abs(one - other) for one, other in zip(exact.bytes, sampled.bytes, strict=True)]
+        count = len(self.sizes_bytes)
+        return SamplingError(sum(objects) / count, max(objects), sum(size_bytes) / count, max(size_bytes))
+
+
+def _curve(ratios: Iterable[tuple[float, float]]) -> Curve:
+    objects, size_bytes = zip(*ratios, strict=True)
+    return Curve(objects, size_bytes)

@@ -1,0 +1,140 @@
+# From files to a trace: which requests count, and what size their objects have.
+#
+# Rule 1: what counts is a GET or HEAD that was answered 200, 206 or 304: each asked for an object that was there. Other
+#   answers are counted as such and asked for nothing that a cache would hold.
+# Rule 2: the size of an object is the largest body of a GET that was answered 200: 206 and 304 and HEAD carry less or
+#   nothing, an answer that the client broke off is logged with what went out, and a coded one is smaller than the file.
+#   An object that shrank is thus taken for too large, and one of several codings for one object. In CSV, which lists
+#   sizes and not bodies, each line's own size counts.
+# Rule 3: an object without any 200 has no size; its requests are left out, and counted.
+# Rule 4: a line that cannot be read is counted, and the first few are named; it ends nothing.
+"""Access logs and traces as traces of requests."""
+
+import gzip
+import math
+import zlib
+from collections.abc import Iterator
+from typing import IO, cast
+
+from wsrv.engine.cache.simulation.trace import Progress, Trace, nobody
+from wsrv.engine.log.entries import FORMATS, Entry, Malformed, Read, csv_line, is_csv_heading, seconds_of
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+# A longer line is none of a log: heads are bounded to a few tens of KiB.
+LINE_BYTES = 256 * 1024
+
+# So many bad lines are named.
+NAMED = 5
+
+# Lines between two words about progress.
+STRIDE = 20_000
+
+COUNTING_METHODS = (b"GET", b"HEAD")
+WHOLE = 200
+COUNTING = (WHOLE, 206, 304)
+
+
+class Reading:
+    """What was read of one or more files: `trace` after `finish`, and what is not in it."""
+
+    def __init__(self, progress: Progress = nobody) -> None:
+        self.trace = Trace()
+        self.formats: list[str] = []
+        self.lines = 0
+        self.other_answers = 0
+        self.unsized = 0
+        self.bad_lines = 0
+        self.bad: list[str] = []
+        self._progress = progress
+        self._keys: list[bytes] = []
+        self._sizes: list[int | None] = []
+        self._largest: dict[bytes, int] = {}
+        self._moments: tuple[str, str] | None = None
+
+    def add(self, name: str, stream: IO[bytes]) -> None:
+        """Read all of `stream`, gzipped or not. Raises OSError when it cannot be read at all."""
+        read: Read | None = None
+        number = 0
+        for number, line in enumerate(_lines(stream), start=1):
+            self.lines += 1
+            if number % STRIDE == 0:
+                self._progress(STRIDE)
+            if isinstance(line, str):
+                self._complain(name, number, line)
+                continue
+            if not line.strip() or (number == 1 and is_csv_heading(line)):
+                continue
+            try:
+                if read is None:
+                    read = self._recognise(line)
+                self._take(read(line), exact=read is csv_line)
+            except (Malformed, OverflowError) as error:
+                self._complain(name, number, str(error) or "out of bounds")
+
+    def _recognise(self, line: bytes) -> Read:
+        """The first format that can read the line. Raises Malformed."""
+        for name, read in FORMATS.items():
+            try:
+                read(line)
+            except Malformed:
+                continue
+            self.formats.append(name)
+            return read
+        raise Malformed("no line of an access log, and not time,key,size")
+
+    def _complain(self, name: str, number: int, why: str) -> None:
+        self.bad_lines += 1
+        if len(self.bad) < NAMED:
+            self.bad.append(f"{name}:{number}: {why}")
+
+    def _take(self, entry: Entry, exact: bool) -> None:
+        if entry.method not in COUNTING_METHODS or entry.status not in COUNTING:
+            self.other_answers += 1
+            return
+        key, size = entry.key, entry.size_bytes
+        if size is not None and not 0 <= size < 1 << 63:
+            raise Malformed(f"of {size} bytes")
+        self._moments = (self._moments[0] if self._moments else entry.moment, entry.moment)
+        if not exact:
+            if entry.status == WHOLE and entry.method == b"GET" and size is not None:
+                self._largest[key] = max(size, self._largest.get(key, 0))
+            size = None
+        self._keys.append(key)
+        self._sizes.append(size)
+
+    def finish(self) -> None:
+        """Give every request the size of its object."""
+        for key, size in zip(self._keys, self._sizes, strict=True):
+            if size is None:
+                size = self._largest.get(key)
+            if size is None:
+                self.unsized += 1
+            else:
+                self.trace.add(key, size)
+        self._keys.clear()
+        self._sizes.clear()
+
+    @property
+    def span_seconds(self) -> float | None:
+        """From the first request that counts to the last, as their lines have it; None when they do not say."""
+        first, last = (seconds_of(moment) for moment in self._moments or ("", ""))
+        if first is None or last is None or not math.isfinite(last - first):
+            return None
+        return max(0.0, last - first)
+
+
+def _lines(stream: IO[bytes]) -> Iterator[bytes | str]:
+    """The lines; a text in place of one that is too long, or of the rest of a file that is broken."""
+    if stream.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):  # type: ignore[attr-defined]  # of a BufferedReader
+        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    try:
+        while line := stream.readline(LINE_BYTES):
+            if len(line) < LINE_BYTES or line.endswith(b"\n"):
+                yield line
+                continue
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(LINE_BYTES)
+            yield f"longer than {LINE_BYTES // 1024} KiB"
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield f"where the compressed file breaks off: {error}"

@@ -1,0 +1,78 @@
+"""Curves have a point for each size; the choice is the smallest size that is worth it."""
+
+from itertools import pairwise
+
+import pytest
+
+from tests.support.zipf import trace as zipf
+from wsrv.engine.cache.simulation.choice import choose
+from wsrv.engine.cache.simulation.experiment import Curve, Experiment, usual_sizes
+from wsrv.engine.cache.simulation.trace import Trace
+from wsrv.plugins.policies.lru import Lru
+
+
+def trace() -> Trace:
+    return Trace.of(zipf(300, 0.8, 3000, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("footprint", "first", "last", "count"),
+    [(0, 1, 1, 1), (1, 1, 1, 1), (3, 1, 4, 3), (1000, 4, 1024, 9), (1024, 4, 1024, 9), (1025, 8, 2048, 9)],
+)
+def test_sizes_double_until_everything_fits(footprint: int, first: int, last: int, count: int) -> None:
+    sizes = usual_sizes(Trace.of([(b"a", footprint)]))
+    assert (sizes[0], sizes[-1], len(sizes)) == (first, last, count)
+    assert all(larger == 2 * smaller for smaller, larger in pairwise(sizes))
+
+
+def test_a_curve_has_the_ratio_of_misses_for_each_size() -> None:
+    # At 3 bytes `b` sends `a` away; the second request for `b` is a hit.
+    experiment = Experiment(Trace.of([(b"a", 1), (b"b", 3), (b"b", 3), (b"a", 1)]), [3, 4])
+    assert experiment.curve(Lru) == Curve((0.75, 0.5), (0.625, 0.5))
+
+
+def test_the_bound_is_below_the_curve_and_meets_it_where_everything_fits() -> None:
+    experiment = Experiment(trace(), usual_sizes(trace()))
+    bound, curve = experiment.bound(), experiment.curve(Lru)
+    assert all(low <= high for low, high in zip(bound.objects, curve.objects, strict=True))
+    assert all(low <= high for low, high in zip(bound.bytes, curve.bytes, strict=True))
+    assert (bound.objects[-1], bound.bytes[-1]) == (curve.objects[-1], curve.bytes[-1])
+
+
+def test_the_sampling_error_is_that_against_the_whole_trace() -> None:
+    whole = trace()
+    experiment = Experiment(whole, [20_000, 200_000], rate=0.5)
+    sampled = experiment.curve(Lru)
+    exact = Experiment(whole, [20_000, 200_000]).curve(Lru)
+    error = experiment.sampling_error(Lru, sampled)
+    apart = [abs(one - other) for one, other in zip(sampled.objects, exact.objects, strict=True)]
+    assert error.objects_mean == pytest.approx(sum(apart) / 2)
+    assert error.objects_most == max(apart)
+    assert error.objects_most > 0
+    assert error.bytes_mean <= error.bytes_most
+
+
+SIZES = (1, 2, 4, 8)
+
+
+def curve(*objects: float) -> Curve:
+    return Curve(objects, objects)
+
+
+def test_the_smallest_size_is_chosen_that_a_larger_one_hardly_betters() -> None:
+    curves = {"lru": curve(0.9, 0.5, 0.21, 0.1), "new": curve(0.8, 0.3, 0.109, 0.1)}
+    choice = choose(SIZES, curves, "lru")
+    assert (choice.policy, choice.size_bytes, choice.object_miss_ratio) == ("new", 4, 0.109)
+    assert (choice.usual_object_miss_ratio, choice.usual_needs_bytes) == (0.21, 8)
+
+
+def test_of_equals_the_first_is_chosen() -> None:
+    curves = {"lru": curve(0.9, 0.5, 0.3, 0.1005), "new": curve(0.9, 0.5, 0.3, 0.1)}
+    assert choose(SIZES, curves, "lru").policy == "lru"
+    curves = {"lru": curve(0.9, 0.5, 0.3, 0.1015), "new": curve(0.9, 0.5, 0.3, 0.1)}
+    choice = choose(SIZES, curves, "lru")
+    assert (choice.policy, choice.usual_needs_bytes) == ("new", None)
+
+
+def test_sizes_may_come_in_any_order() -> None:
+    assert choose((8, 1), {"lru": curve(0.1, 0.105)}, "lru").size_bytes == 1

@@ -1,0 +1,317 @@
+"""`wsrv cache simulate`: from a file to a table, a document, a plot and a sentence."""
+
+import gzip
+import json
+import os
+import pty
+import re
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.program import PROGRAM, SECONDS, environment, wsrv
+from tests.plugins.strangers import GOOD, install
+from tests.support.zipf import trace as zipf
+from wsrv.plugins.registry import load
+
+POLICIES = list(load().policies)
+RAISES = GOOD.replace("As good as lru.", "Raises.").replace(
+    'NAME: ClassVar[str] = "good"',
+    'NAME: ClassVar[str] = "good"\n    def admit(self, key, weight):\n        raise ValueError("no luck")',
+)
+
+
+def csv(requests: list[tuple[bytes, int]]) -> str:
+    return "".join(f"{number},{key.decode()},{size}\n" for number, (key, size) in enumerate(requests))
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Path:
+    """3,000 requests for up to 300 objects."""
+    path = tmp_path / "trace.csv"
+    path.write_text("time,key,size\n" + csv(zipf(300, 0.8, 3000, seed=5)))
+    return path
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """An access log with everything in it that a log may have."""
+    path = tmp_path / "access.log"
+    lines = [
+        f'::1 - - [23/Nov/2026:10:{number // 60:02d}:{number % 60:02d} +0000] "GET /{key.decode()} HTTP/1.1" '
+        f'{(200, 200, 200, 304, 206, 404)[number % 6]} {size} "-" "-"\n'
+        for number, (key, size) in enumerate(zipf(100, 0.8, 3000, seed=5))
+    ]
+    path.write_text("nonsense\n" + "".join(lines))
+    return path
+
+
+def simulate(*args: str | Path) -> "subprocess.CompletedProcess[str]":
+    return wsrv("cache", "simulate", *map(str, args))
+
+
+def document(*args: str | Path) -> dict[str, Any]:
+    run = simulate(*args, "--json")
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def rows(stdout: str, heading: str) -> dict[str, list[float]]:
+    """The rows of the table below `heading`."""
+    below = stdout.split(f"{heading}, %\n")[1].split("\n\n")[0].splitlines()[1:]
+    return {line.split()[0]: [float(text) for text in line.split()[1:]] for line in below}
+
+
+def test_every_policy_has_a_row_and_the_bound_is_below_them(trace: Path) -> None:
+    run = simulate(trace)
+    assert (run.returncode, run.stderr) == (0, "")
+    for heading in ("object miss ratio", "byte miss ratio"):
+        table = rows(run.stdout, heading)
+        assert list(table) == [*POLICIES, "PFOO-L"]
+        assert all(len(row) == 9 for row in table.values())
+        for name in POLICIES:
+            assert all(bound <= missed for bound, missed in zip(table["PFOO-L"], table[name], strict=True))
+            assert table[name][-1] == table["PFOO-L"][-1], "the last size does not hold everything"
+    assert run.stdout.startswith("trace.csv: 3,000 requests for ")
+    assert all(len(line) <= 80 for line in run.stdout.splitlines()[2:24])
+
+
+def test_it_ends_with_the_choice_and_what_that_saves(trace: Path) -> None:
+    sentence = simulate(trace).stdout.splitlines()[-1]
+    assert re.match(r"Choose (\w+) with \d+[KM]iB: [\d.]+ % of the requests are misses, ", sentence)
+    assert re.search(r"saves [\d,]+ of 3,000 file reads", sentence)
+    assert sentence.endswith(".")
+
+
+def test_the_document_says_what_the_table_says(trace: Path) -> None:
+    said = document(trace)
+    table = rows(simulate(trace).stdout, "object miss ratio")
+    for name, row in table.items():
+        curve = said["bound"] if name == "PFOO-L" else said["policies"][name]
+        assert [round(100 * ratio, 2) for ratio in curve["object_miss_ratio"]] == row
+    assert said["schema"] == 1
+    assert said["trace"]["requests"] == 3000
+    assert said["trace"]["formats"] == ["CSV"]
+    assert said["trace"]["span_seconds"] == 2999
+    assert said["sampling"] == {"rate": 1.0, "requests": 3000, "objects": said["trace"]["objects"], "error": None}
+    assert said["sizes_bytes"] == sorted(said["sizes_bytes"])
+    choice = said["choice"]
+    assert choice["policy"] in POLICIES
+    assert choice["size_bytes"] in said["sizes_bytes"]
+    assert simulate(trace).stdout.splitlines()[-1] == choice["sentence"]
+
+
+def test_ratios_are_those_of_the_definition(tmp_path: Path) -> None:
+    path = tmp_path / "small.csv"
+    path.write_text(csv([(b"a", 1), (b"b", 3), (b"b", 3), (b"a", 1)]))
+    said = document(path, "--size", "4", "--size", "3", "--policy", "lru")
+    assert said["sizes_bytes"] == [3, 4]
+    assert said["policies"] == {"lru": {"object_miss_ratio": [0.75, 0.5], "byte_miss_ratio": [0.625, 0.5]}}
+    assert said["bound"]["object_miss_ratio"] == [0.5, 0.5]
+
+
+def test_a_log_is_read_for_what_it_is_and_the_rest_is_counted(log: Path) -> None:
+    run = simulate(log)
+    assert run.returncode == 0
+    assert run.stderr == "wsrv: warning: access.log:1: no line of an access log, and not time,key,size\n"
+    assert "; 1 unreadable\n" in run.stdout
+    assert "left out: 500 not a GET or HEAD answered 200, 206 or 304; " in run.stdout
+    assert " over 49 min 5" in run.stdout
+    said = document(log)["trace"]
+    assert (said["lines"], said["bad_lines"], said["other_answers"]) == (3001, 1, 500)
+    assert said["requests"] + said["requests_without_size"] == 2500
+
+
+def test_of_a_log_it_says_which_cache_size_holds_the_bodies(log: Path, trace: Path) -> None:
+    said = document(log)["choice"]
+    sizes = {line.split()[6]: int(line.split()[9]) for line in log.read_text().splitlines()[1:] if '" 200 ' in line}
+    # A body of up to 16 KiB is held four times, a larger one once, and 3 KiB beside it.
+    weights = [3072 + size * (4 if size <= 16384 else 1) for size in sizes.values()]
+    assert said["cache_size_bytes"] == round(said["size_bytes"] * sum(weights) / sum(sizes.values()))
+    wanted = rf" --cache-policy {said['policy']} --cache-size \d+[KM]iB, times the number of workers\.$"
+    assert re.search(wanted, said["sentence"])
+    assert document(trace)["choice"]["cache_size_bytes"] is None
+    assert "--cache-size" not in document(trace)["choice"]["sentence"]
+
+
+def test_gzipped_and_several_and_standard_input(log: Path, tmp_path: Path) -> None:
+    plain = document(log)
+    lines = log.read_bytes().splitlines(keepends=True)
+    older, newer = tmp_path / "access.log.2.gz", tmp_path / "access.log.1"
+    older.write_bytes(gzip.compress(b"".join(lines[:1500])))
+    newer.write_bytes(b"".join(lines[1500:]))
+    parts = document(older, newer)
+    assert parts["trace"]["name"] == "access.log.2.gz and 1 more"
+    assert parts["policies"] == plain["policies"]
+    command = [*PROGRAM, "cache", "simulate", "--json", "-"]
+    run = subprocess.run(command, input=log.read_bytes(), env=environment(), capture_output=True, timeout=SECONDS)
+    assert json.loads(run.stdout)["policies"] == plain["policies"]
+
+
+def test_many_bad_lines_are_counted_and_few_named(trace: Path) -> None:
+    trace.write_text(trace.read_text() + "what,is\nthis\n" * 10)
+    run = simulate(trace)
+    assert run.returncode == 0
+    assert run.stderr.count("\n") == 6
+    assert run.stderr.splitlines()[0] == "wsrv: warning: trace.csv:3002: not time,key,size"
+    assert run.stderr.splitlines()[-1] == (
+        "wsrv: warning: 20 lines could not be read; the first of them are named above"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("", "it is empty"),
+        ("nonsense\n", "of 1 lines, 1 could not be read"),
+        (
+            '::1 - - [23/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 404 0 "-" "-"\n',
+            "of 1 lines, 1 are no GET or HEAD answered 200, 206 or 304",
+        ),
+        (
+            '::1 - - [23/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 304 0 "-" "-"\n',
+            "of 1 lines, 1 ask for objects that were never answered 200",
+        ),
+    ],
+)
+def test_nothing_to_measure_is_status_4(tmp_path: Path, content: str, why: str) -> None:
+    path = tmp_path / "log"
+    path.write_text(content)
+    run = simulate(path)
+    assert (run.returncode, run.stdout) == (4, "")
+    assert run.stderr.splitlines()[-1] == f"wsrv: log: nothing to measure: {why}"
+
+
+def test_a_file_that_is_not_there_is_usage(tmp_path: Path) -> None:
+    run = simulate(tmp_path / "none")
+    assert (run.returncode, run.stderr) == (2, f"wsrv: cannot read {tmp_path}/none: No such file or directory\n")
+    run = simulate(tmp_path)
+    assert (run.returncode, run.stderr) == (2, f"wsrv: cannot read {tmp_path}: Is a directory\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--policy", "pigeon"], "wsrv: --policy: no cache policy 'pigeon'; there are: lru, "),
+        (["--size", "0"], "wsrv: --size: a cache of 0 bytes holds nothing\n"),
+        (["--sample", "2"], "wsrv: Invalid value for '--sample': '2' is not a number above 0 and up to 1, or auto\n"),
+        (["--sample", "nan"], "wsrv: Invalid value for '--sample': 'nan' is not a number above 0 and up to 1"),
+        (["--svg", "/nowhere/plot.svg"], "wsrv: cannot write the plot /nowhere/plot.svg: No such file or directory\n"),
+    ],
+)
+def test_wrong_usage_is_said_in_a_line(trace: Path, args: list[str], why: str) -> None:
+    run = simulate(trace, *args)
+    assert run.returncode == 2
+    assert run.stderr.startswith(why)
+
+
+def test_a_policy_may_be_chosen_and_is_compared_with_itself(trace: Path) -> None:
+    said = document(trace, "--policy", "sieve", "--policy", "fifo", "--policy", "sieve")
+    assert list(said["policies"]) == ["sieve", "fifo"]
+    assert said["choice"]["usual"] == "sieve"
+
+
+def test_the_plot_is_an_svg_of_every_curve(trace: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "plot.svg"
+    assert simulate(trace, "--svg", plot).returncode == 0
+    root = ElementTree.parse(plot).getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    assert root.tag == f"{space}svg"
+    lines = root.findall(f".//{space}polyline")
+    assert len(lines) == 2 * (len(POLICIES) + 1)
+    assert all(len((line.get("points") or "").split()) == 9 for line in lines)
+    texts = [element.text for element in root.iter(f"{space}text")]
+    assert {*POLICIES, "PFOO-L", "object miss ratio (trace.csv)", "byte miss ratio (trace.csv)"} <= {*texts}
+
+
+def test_the_name_of_a_file_does_nothing_to_a_plot_or_a_terminal(trace: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "<b>&\x1b[2J.csv"
+    odd.write_text(trace.read_text() + "nonsense\n")
+    plot = tmp_path / "plot.svg"
+    run = simulate(odd, "--svg", plot)
+    assert run.returncode == 0
+    assert "\x1b" not in run.stdout + run.stderr + plot.read_text()
+    assert "<b>&?[2J.csv" in (ElementTree.parse(plot).getroot().findtext("{http://www.w3.org/2000/svg}title") or "")
+
+
+def test_a_policy_of_a_plugin_is_replayed_too(trace: Path, tmp_path: Path) -> None:
+    install(tmp_path, "tester-good", GOOD)
+    run = wsrv("cache", "simulate", str(trace), env={"PYTHONPATH": str(tmp_path)})
+    table = rows(run.stdout, "object miss ratio")
+    assert list(table) == [*POLICIES, "good", "PFOO-L"]
+    assert table["good"] == table["lru"]
+
+
+def test_a_policy_of_a_plugin_that_raises_is_left_out(trace: Path, tmp_path: Path) -> None:
+    install(tmp_path, "tester-good", RAISES)
+    run = wsrv("cache", "simulate", str(trace), env={"PYTHONPATH": str(tmp_path)})
+    assert run.returncode == 0
+    assert run.stderr == (
+        "wsrv: warning: good is left out: 'tester_good' (tester-good 1.0) raised ValueError: no luck\n"
+    )
+    assert list(rows(run.stdout, "object miss ratio")) == [*POLICIES, "PFOO-L"]
+
+
+def test_without_any_policy_there_is_nothing_to_measure(trace: Path) -> None:
+    disabled = ",".join(f"builtin.{name}" for name in POLICIES)
+    run = wsrv("cache", "simulate", str(trace), env={"WSRV_DISABLE_PLUGINS": disabled})
+    assert (run.returncode, run.stderr) == (4, "wsrv: there is no policy to replay the trace with\n")
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some 40,000 objects."""
+    path = tmp_path_factory.mktemp("many") / "many.csv"
+    path.write_text(csv(zipf(60_000, 0.6, 120_000, seed=5)))
+    return path
+
+
+def test_a_sample_is_said_to_be_one_with_its_error(many: Path) -> None:
+    args = (many, "--policy", "fifo", "--policy", "lru", "--size", "64MiB", "--size", "128MiB")
+    said = document(*args, "--sample", "0.5")["sampling"]
+    assert said["rate"] == 0.5
+    assert 0 < said["error"]["objects_mean"] <= said["error"]["objects_most"] < 0.05
+    assert said["error"]["policy"] == "lru"
+    shown = simulate(*args, "--sample", "0.5").stdout
+    assert re.search(r"^sampled: 50\.00 % of the objects: [\d,]+ with [\d,]+ requests$", shown, re.MULTILINE)
+    assert re.search(r"^  off by [\d.]+ points on average and [\d.]+ at most \(bytes: ", shown, re.MULTILINE)
+    assert document(*args)["sampling"]["error"] is None
+
+
+def test_a_sample_is_never_of_too_few_objects(many: Path) -> None:
+    run = simulate(many, "--policy", "lru", "--size", "64MiB", "--sample", "0.001", "--json")
+    assert re.fullmatch(r"wsrv: warning: --sample 0.001 is too few of [\d,]+ objects; 0\.2\d+ is taken\n", run.stderr)
+    assert json.loads(run.stdout)["sampling"]["objects"] == pytest.approx(10_000, rel=0.05)
+
+
+def on_terminal(*args: str | Path) -> tuple[str, str]:
+    """What comes to stdout, a pipe, and to stderr, a terminal."""
+    ours, theirs = pty.openpty()
+    command = [*PROGRAM, "cache", "simulate", *map(str, args)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment(), text=True) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        shown = b""
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # a terminal that everybody has closed
+            pass
+        os.close(ours)
+        return process.stdout.read(), shown.decode()
+
+
+def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(many: Path) -> None:
+    stdout, stderr = on_terminal(many)
+    assert "PFOO-L" in stdout
+    assert re.search(r"\r\x1b\[Kreplaying \w+: \d+ %", stderr)
+    assert stderr.endswith("\r\x1b[K")
+
+
+def test_nothing_is_shown_of_what_is_done_at_once_nor_where_no_terminal_is(trace: Path, many: Path) -> None:
+    assert on_terminal(trace, "--policy", "lru", "--size", "1MiB")[1] == ""
+    assert simulate(many, "--policy", "lru").stderr == ""
