@@ -63,7 +63,7 @@ RULES: tuple[Array, ...] = (
         (
             Key("from", Text(_PATTERN), "The paths, as a pattern."),
             Key("to", Text("a path or URL"), "A path or a URL; $1, $2 … are what the stars stood for."),
-            Key("status", Number(301, 302, 303, 307, 308), "How: 301 and 308 are remembered by browsers.", 302),
+            Key("status", Number(301, 302, 303, 307, 308), "How: 301 and 308 say that it is for good.", 302),
         ),
         'from = "/blog/**"\nto = "/news/$1"\nstatus = 301',
     ),

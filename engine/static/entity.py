@@ -126,6 +126,11 @@ class Entity:
         return build_head(status, self.fields, connection)
 
 
+# A cache may keep 301 and 308 for as long as it likes (RFC 9110 15.4), and browsers do so for good, past the end of the
+# rule or the folder that they came from.
+_UNREMEMBERED = (b"Cache-Control", b"no-store")
+
+
 class Redirect(Entity):
     """The way elsewhere, with a small page for who does not follow. May depend on the query: never kept."""
 
@@ -141,7 +146,7 @@ class Redirect(Entity):
             b'<p>This is at <a href="%b">%b</a>.</p></html>\n' % (title, shown, shown)
         )
         kind = content_type(b"page.html")
-        fields = (*_fields(kind, len(body)), (b"Location", location))
+        fields = (*_fields(kind, len(body)), (b"Location", location), _UNREMEMBERED)
         return cls(status, kind, len(body), b"", 0, b"", None, body, fields, b"", False)
 
 

@@ -5,7 +5,6 @@
 """Connections whose requests all go by the slow lane."""
 
 import contextlib
-import html
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -15,7 +14,7 @@ from wsrv.engine.http.forwarded import Client
 from wsrv.engine.http.head import host_of
 from wsrv.engine.http.proxy_header import Address
 from wsrv.engine.ipc.closing import TLS_ALERT
-from wsrv.engine.static.entity import Entity, of_bytes
+from wsrv.engine.static.entity import Entity, Redirect
 from wsrv.engine.worker.connection import ASIDE, Connection
 from wsrv.engine.worker.inside import PREFIX
 from wsrv.engine.worker.request import Request
@@ -127,13 +126,4 @@ class Aside(Connection):
             return None
         port = b"" if self.secure_port == _HTTPS_PORT else b":%d" % self.secure_port
         query = b"?" + line.query if line.query else b""
-        return _redirect(b"https://%b%b%b%b" % (host, port, line.path, query))
-
-
-def _redirect(location: bytes) -> Entity:
-    shown = html.escape(location.decode("ascii")).encode("ascii")
-    page = (
-        b'<!DOCTYPE html>\n<html lang="en"><meta charset="utf-8"><title>308 Permanent Redirect</title>\n'
-        b'<p>This is at <a href="%b">%b</a>.</p></html>\n' % (shown, shown)
-    )
-    return of_bytes(308, b"text/html; charset=utf-8", page, ((b"Location", location),))
+        return Redirect.to(b"https://%b%b%b%b" % (host, port, line.path, query), 308)

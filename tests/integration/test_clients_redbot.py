@@ -23,7 +23,6 @@ PATHS = {
 
 # What redbot doubts and is right as it is: the name of its note, the paths (none: all), and why.
 ARGUED: dict[str, tuple[tuple[str, ...], str]] = {
-    "FRESHNESS_HEURISTIC": ((), "how long an answer is fresh is its site's to say"),
     "RANGE_CL_FULL": (("/tiny.txt",), "redbot asks for a part that is the whole of what is shorter than 97 bytes"),
     "STATUS_BAD_REQUEST": (("/%zz",), "the status says what the client did"),
 }

@@ -251,6 +251,7 @@ def test_a_plain_listener_sends_its_clients_on(both: tuple[Server, int], line: s
     server, port = both
     answer = Answer(server.say(f"{line}\r\nHost: TEST:80\r\nConnection: close\r\n\r\n".encode()))
     assert (answer.status, answer.fields["location"]) == (308, location.format(port))
+    assert answer.fields["cache-control"] == "no-store"
     assert f'"{line}" 308 ' in server.log_lines(1)[0]
 
 

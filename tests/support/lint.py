@@ -49,8 +49,6 @@ _ARGUED = {
     "CORS_PREFLIGHT_ONLY": rb"HTTP/1.1 204 .*\r\nAccess-Control-Allow-Methods: ",
     # What is below this name may be served by others, who have no TLS.
     "HSTS_NO_SUBDOMAINS": rb"HTTP/1.1 ",
-    # How long an answer is fresh is its site's to say.
-    "FRESHNESS_HEURISTIC": rb"HTTP/1.1 (200|206|301) ",
 }
 
 

@@ -19,6 +19,7 @@ def test_redirect_has_its_status_and_is_counted(make_bench: MakeBench, root: Pat
     found, head, body = get(bench, "/old/a%20b?x=1")
     assert found == status
     assert "\r\nLocation: /new/a%20b?x=1" in head
+    assert "\r\nCache-Control: no-store\r\n" in head
     assert b'href="/new/a%20b?x=1"' in body
     assert bench.responses() == {status: 1}
     assert f'"GET /old/a%20b?x=1 HTTP/1.1" {status} ' in bench.log()[0]

@@ -224,6 +224,7 @@ def test_of_an_empty_file_there_is_no_first_byte(held: Workbench, files: Path) -
             assert (answer.fields[b"content-length"], answer.body) == (b"0", b"")
 
 
+@pytest.mark.not_linted("the fields are the test's own")
 def test_an_entity_that_only_has_bytes_and_a_tag_is_given_in_parts(held: Workbench) -> None:
     # As a coded representation is one: nothing but its own body, length, tag and fields count.
     entity = held.site.find(b"small", b"/small", nowait=False)
