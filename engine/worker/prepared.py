@@ -32,8 +32,10 @@ from wsrv.engine.worker.clock import SECOND_NS, Clock
 
 # Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
 JOIN_BYTES = 16 * 1024
-# What an entity takes beside its body, roughly: the objects, the head, the dict slots.
-OVERHEAD_BYTES = 3072
+# What an entity takes beside its bodies: 3 KB at first, 1 KB for each further answer, 150 bytes for each request line
+# and the line itself. Counted are three answers and eight ordinary lines. Who asks for HEAD in three ways too, by lines
+# as long as are kept, makes an entity take 5 KB more than its weight: below twice, whatever its size.
+OVERHEAD_BYTES = 6 * 1024
 # A small body is held once, and once more in the wire bytes of each kind of Connection field.
 COPIES = 4
 # Field blocks are remembered up to this size each and this much in all.

@@ -129,8 +129,8 @@ def test_a_log_is_read_for_what_it_is_and_the_rest_is_counted(log: Path) -> None
 def test_of_a_log_it_says_which_cache_size_holds_the_bodies(log: Path, trace: Path) -> None:
     said = document(log)["choice"]
     sizes = {line.split()[6]: int(line.split()[9]) for line in log.read_text().splitlines()[1:] if '" 200 ' in line}
-    # A body of up to 16 KiB is held four times, a larger one once, and 3 KiB beside it.
-    weights = [3072 + size * (4 if size <= 16384 else 1) for size in sizes.values()]
+    # A body of up to 16 KiB is held four times, a larger one once, and 6 KiB beside it.
+    weights = [6144 + size * (4 if size <= 16384 else 1) for size in sizes.values()]
     assert said["cache_size_bytes"] == round(said["size_bytes"] * sum(weights) / sum(sizes.values()))
     wanted = rf" --cache-policy {said['policy']} --cache-size \d+[KM]iB, times the number of workers\.$"
     assert re.search(wanted, said["sentence"])

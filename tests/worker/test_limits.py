@@ -2,12 +2,13 @@
 # are not the defaults.
 """Limits of requests and of time, in the slow lane."""
 
+import select
 from pathlib import Path
 
 import pytest
 
 from tests.worker.conftest import MakeBench
-from tests.worker.workbench import Client, Workbench, statuses
+from tests.worker.workbench import BOUND_SECONDS, Client, Workbench, statuses
 from wsrv.engine.http.bounds import DEFAULT_BOUNDS
 from wsrv.engine.settings import LimitSettings
 from wsrv.engine.shm.row import LIMIT_INDEX
@@ -203,13 +204,15 @@ def test_who_takes_nothing_is_given_up_and_who_takes_something_is_not(make_bench
     bench.arrive(taking, refusing)
     bench.hear()
     assert taking.conn.state == refusing.conn.state == WRITE
-    received = 0
     for _ in range(8):
-        received += len(taking.received())
-        bench.hear()
+        if taking.conn.state == WRITE:
+            # What is on its way is waited for: on a busy machine the kernel takes its time even here.
+            assert select.select([taking.socket], [], [], BOUND_SECONDS)[0]
+            taking.received()
+            assert bench.hear(BOUND_SECONDS)
         pass_time(bench, 1)
     assert refusing.conn.state == CLOSED
-    assert taking.conn.state == WRITE or received > 8_000_000
+    assert taking.conn.state in (WRITE, IDLE)
     assert fired(bench) == {"write_timeout": 1}
 
 
