@@ -9,27 +9,32 @@
 
 from collections.abc import Mapping, Sequence
 from string import ascii_letters
+from textwrap import wrap
 
 HEIGHT = 14
+WIDTH = 80
 
 
-def chart(title: str, columns: Sequence[str], curves: Mapping[str, Sequence[float]]) -> list[str]:
-    """The lines of a chart; `columns` are the labels below, `curves` have a number from 0 to 100 for each."""
+def chart(title: str, columns: Sequence[str], curves: Mapping[str, Sequence[float]], height: int = HEIGHT) -> list[str]:
+    """The lines of a chart, `height` of them above zero; `columns` are the labels below, `curves` have a number from 0
+    to 100 for each.
+    """
     letters = dict(zip(curves, ascii_letters, strict=False))
     top = max((value for curve in curves.values() for value in curve), default=0.0) or 1.0
-    cells = [["" for _ in columns] for _ in range(HEIGHT + 1)]
+    cells = [["" for _ in columns] for _ in range(height + 1)]
     for name, letter in letters.items():
         for column, value in enumerate(curves[name]):
-            cells[round(value / top * HEIGHT)][column] += letter
+            cells[round(value / top * height)][column] += letter
     texts = [[_together(cell) for cell in row] for row in cells]
     width = 1 + max(*(len(label) for label in columns), *(len(text) for row in texts for text in row))
     lines = [title]
-    for height in range(HEIGHT, -1, -1):
-        label = f"{top * height / HEIGHT:5.1f} |" if height % 2 == 0 else "      |"
-        lines.append((label + "".join(f"{text:>{width}}" for text in texts[height])).rstrip())
+    for step in range(height, -1, -1):
+        label = f"{top * step / height:5.1f} |" if step % 2 == 0 else "      |"
+        lines.append((label + "".join(f"{text:>{width}}" for text in texts[step])).rstrip())
     lines.append("      +" + "-" * width * len(columns))
     lines.append("       " + "".join(f"{label:>{width}}" for label in columns))
-    lines.append("  ".join(f"{letter} {name}" for name, letter in letters.items()))
+    names = " ".join(f"{letter}={name}" for name, letter in letters.items())
+    lines += wrap(names, WIDTH, break_long_words=False, break_on_hyphens=False)
     return lines
 
 

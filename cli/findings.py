@@ -4,9 +4,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from textwrap import wrap
+from typing import Any, NamedTuple
 
-from wsrv.cli.chart import chart
+from wsrv.cli.chart import HEIGHT, chart
 from wsrv.cli.svg import plot
 from wsrv.cli.units import Size
 from wsrv.engine.cache.simulation.choice import Choice
@@ -16,7 +17,26 @@ from wsrv.engine.log.reading import Reading
 SCHEMA = 1
 BOUND = "PFOO-L"
 
+_BOLD = "\x1b[1m{}\x1b[0m"
 _PREFIXES = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
+
+
+# Lines of a screen that the chart leaves to its scale, the names, the sentence and the prompt.
+BESIDE_THE_CHART = 10
+MOST_HEIGHT = 36
+
+
+class Screen(NamedTuple):
+    """A terminal of so many columns and lines."""
+
+    columns: int
+    lines: int
+    is_colourful: bool
+
+    @property
+    def chart_height(self) -> int:
+        """An even number: every other line has a label, the top one too."""
+        return max(HEIGHT, min(self.lines - BESIDE_THE_CHART, MOST_HEIGHT) // 2 * 2)
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,7 @@ class Findings:
                 "bad_lines": self.reading.bad_lines,
                 "other_answers": self.reading.other_answers,
                 "requests_without_size": self.reading.unsized,
+                "times_back": self.reading.times_back,
             },
             "sampling": {
                 "rate": sample.rate,
@@ -67,15 +88,18 @@ class Findings:
             "choice": {**asdict(choice), "cache_size_bytes": self.cache_size_bytes(), "sentence": self.sentence()},
         }
 
-    def lines(self) -> list[str]:
-        """For a person."""
-        labels = self.labels()
+    def lines(self, screen: Screen | None = None) -> list[str]:
+        """For a person; in front of `screen`, if that is so."""
+        labels, panels = self.labels(), self._panels()
         texts = [*self._head(), ""]
-        for heading, percent in self._panels().items():
-            texts += [f"{heading}, %", *_table(labels, percent), ""]
-        objects = next(iter(self._panels().values()))
-        texts += [*chart("object miss ratio, %, by cache size", labels, objects), ""]
-        return [*texts, self.sentence()]
+        for heading, percent in panels.items():
+            texts += [f"{heading}, %", *_table(labels, percent, screen is not None and screen.is_colourful), ""]
+        height = HEIGHT if screen is None else screen.chart_height
+        objects = next(iter(panels.values()))
+        texts += [*chart("object miss ratio, %, by cache size", labels, objects, height), ""]
+        if screen is None:
+            return [*texts, self.sentence()]
+        return [*texts, *wrap(self.sentence(), screen.columns, break_on_hyphens=False)]
 
     def svg(self) -> str:
         """For --svg."""
@@ -109,6 +133,9 @@ class Findings:
             )
             if count
         ]
+        back = reading.times_back
+        if back:
+            texts.append(f"{back:,} requests are earlier than the one before; the order of the lines was kept")
         if left_out:
             texts.append(f"left out: {'; '.join(left_out)}")
         if self.error is not None:
@@ -118,7 +145,7 @@ class Findings:
                 f"{len(sample.trace):,} requests",
                 f"  off by {100 * off.objects_mean:.2f} points on average and {100 * off.objects_most:.2f} at most "
                 f"(bytes: {100 * off.bytes_mean:.2f} and {100 * off.bytes_most:.2f}):",
-                f"  by replaying everything through {self.judge}",
+                f"  by replaying everything through {self.judge} at {', '.join(map(written, off.sizes_bytes))}",
             ]
         return texts
 
@@ -136,30 +163,30 @@ class Findings:
             return "everything fits"
         if size_bytes == tried[-1]:
             return "no larger size was tried"
-        return "a larger cache saves less than 1 % of them more"
+        return "a larger cache saves at most 1 % of them more"
 
     def sentence(self) -> str:
         """Which policy and size to choose, and what that saves."""
         choice, trace = self.choice, self.reading.trace
         requests, size_bytes = len(trace), trace.requested_bytes
-        read = requests * choice.object_miss_ratio
+        some = "" if self.error is None else "some "
         text = (
             f"Choose {choice.policy} with {written(choice.size_bytes)}: {100 * choice.object_miss_ratio:.2f} % of the "
             f"requests are misses, {self._larger()}; "
         )
         if choice.policy == choice.usual:
-            text += (
-                f"that saves {requests - read:,.0f} of {requests:,} file reads and "
-                f"{human(size_bytes * (1 - choice.byte_miss_ratio))}, and no other policy saves more."
-            )
+            saved = requests * (1 - choice.object_miss_ratio)
+            text += f"that saves {some}{saved:,.0f} of {requests:,} file reads and "
+            text += f"{human(size_bytes * (1 - choice.byte_miss_ratio))}, and no other policy saves 0.1 % more."
         else:
             saved = requests * (choice.usual_object_miss_ratio - choice.object_miss_ratio)
             saved_bytes = size_bytes * (choice.usual_byte_miss_ratio - choice.byte_miss_ratio)
             in_bytes = f", and reads {human(-saved_bytes)} more" if saved_bytes < 0 else f" and {human(saved_bytes)}"
             needs = choice.usual_needs_bytes
             text += (
-                f"against {choice.usual} of that size it saves {saved:,.0f} of {requests:,} file reads{in_bytes}; "
-                f"{choice.usual} would need {'more than was tried' if needs is None else written(needs)} for as few."
+                f"against {choice.usual} of that size it saves {some}{saved:,.0f} of {requests:,} file reads"
+                f"{in_bytes}; {choice.usual} would need {'more than was tried' if needs is None else written(needs)} "
+                "for as few."
             )
         held = self.cache_size_bytes()
         if held is not None:
@@ -174,11 +201,17 @@ def _ratios(curve: Curve) -> dict[str, list[float]]:
     return {"object_miss_ratio": list(curve.objects), "byte_miss_ratio": list(curve.bytes)}
 
 
-def _table(labels: Sequence[str], percent: Mapping[str, Sequence[float]]) -> list[str]:
+def _table(labels: Sequence[str], percent: Mapping[str, Sequence[float]], is_colourful: bool) -> list[str]:
+    """A row a curve; in colour, the least of each column but the bound's is bold."""
     width = max(6, *(len(label) for label in labels))
     first = max(len(name) for name in percent)
+    least = [min(row[place] for name, row in percent.items() if name != BOUND) for place in range(len(labels))]
     lines = [f"{'':<{first}} " + "".join(f" {label:>{width}}" for label in labels)]
-    lines += [f"{name:<{first}} " + "".join(f" {value:>{width}.2f}" for value in row) for name, row in percent.items()]
+    for name, row in percent.items():
+        cells = [f" {value:>{width}.2f}" for value in row]
+        if is_colourful and name != BOUND:
+            cells = [_BOLD.format(c) if v == best else c for c, v, best in zip(cells, row, least, strict=True)]
+        lines.append(f"{name:<{first}} " + "".join(cells))
     return lines
 
 

@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,9 +14,10 @@ from wsrv.cli.exits import NOTHING_TO_MEASURE, USAGE, Stop
 from wsrv.cli.linux import require_linux
 from wsrv.cli.progress import Progress
 from wsrv.cli.units import AUTO, Kind, Part, Place, Size
-from wsrv.cli.voice import TerminalVoice
+from wsrv.cli.voice import TerminalVoice, colourful
 
 if TYPE_CHECKING:
+    from wsrv.cli.findings import Findings, Screen
     from wsrv.engine.cache.policy import Policy
     from wsrv.engine.cache.simulation.experiment import Curve, Experiment
     from wsrv.engine.log.reading import Reading
@@ -59,14 +60,23 @@ def command(
 ) -> None:
     """Replay a log through every policy at many sizes, and say which to choose.
 
-    Reads access logs in Combined, Common and JSON format, and lines TIME,KEY,SIZE; gzipped or not; several in the
-    order given, - is standard input. Of a log, GET and HEAD answered 200, 206 or 304 count, and the size of an object
-    is the largest body of a 200. Each cache is empty at first. PFOO-L is the bound that no policy beats.
+    Reads access logs in Combined, Common and JSON format, and CSV; gzipped or not; several in the order given, - is
+    standard input. A line is a request, in the order of the lines. Lines that cannot be read are counted, and the
+    first of them named.
+
+    Of a log, GET and HEAD answered 200, 206 or 304 count; the query is no part of the key, and the size of an object
+    is the largest body of a 200. CSV is TIME,KEY,SIZE, or names its columns in the first line: time, key and size in
+    any order, others among them. A key may have any bytes but a line's end, a time may be a number or ISO 8601.
+
+    Each cache is empty at first, and holds an object with the size that it came in with, until it leaves; a size of 0
+    takes no room. Hits and misses are counted by object and by the bytes of each request. PFOO-L is the bound that no
+    policy beats.
 
     Long traces are sampled, never below some 10,000 objects; how far that is off is measured and shown.
 
     \b
-    Exit status: 0 done, 2 a file cannot be read or a name is unknown, 4 nothing to measure, 130 broken off.
+    Exit status: 0 done, 2 a file cannot be read or a name is unknown,
+    4 nothing to measure, 130 broken off.
     """
     require_linux()
     from wsrv.cli.findings import printable
@@ -89,7 +99,19 @@ def command(
                 Path(plot_file).write_text(findings.svg(), encoding="utf-8")
             except OSError as error:
                 raise Stop(USAGE, f"cannot write the plot {plot_file}: {error.strerror}") from error
-    click.echo(json.dumps(findings.document(), indent=2) if as_json else "\n".join(findings.lines()))
+    click.echo(json.dumps(findings.document(), indent=2) if as_json else "\n".join(findings.lines(_screen())))
+
+
+def _screen() -> "Screen | None":
+    """The terminal that is written to, if it is one."""
+    if not sys.stdout.isatty():
+        return None
+    from shutil import get_terminal_size
+
+    from wsrv.cli.findings import Screen
+
+    columns, lines = get_terminal_size()
+    return Screen(columns, lines, colourful(sys.stdout))
 
 
 def _name(files: Sequence[str]) -> str:
@@ -177,7 +199,7 @@ def _findings(
     sample: float | str,
     progress: Progress,
     voice: TerminalVoice,
-) -> Any:
+) -> "Findings":
     from wsrv.cli.findings import Findings
     from wsrv.engine.cache.simulation.choice import choose
     from wsrv.engine.cache.simulation.experiment import Experiment, usual_sizes
@@ -202,7 +224,7 @@ def _findings(
     usual = _USUAL if _USUAL in curves else next(iter(curves))
     error = None
     if experiment.sample.rate < 1:
-        progress.begin(f"measuring the sampling error with {usual}:", len(trace) * len(experiment.sizes_bytes))
+        progress.begin(f"measuring the sampling error with {usual}:", len(trace) * len(experiment.checked))
         error = experiment.sampling_error(policies.classes[usual], curves[usual], progress.step)
     progress.begin("working out the bound:")
     return Findings(

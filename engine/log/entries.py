@@ -2,14 +2,15 @@
 #
 #   combined   ADDRESS - USER [TIME] "METHOD TARGET VERSION" STATUS BYTES …      ours, Apache's and nginx's; common, too
 #   json       one object a line, under the names that servers give these things (see below)
-#   csv        TIME,KEY,SIZE; the first line may say so
+#   csv        TIME,KEY,SIZE; or in the order in which the first line names its columns, others among them
 #
 # Rule: a line is an Entry, or a Malformed that says why not; whether the entry counts is not decided here.
 """Lines of access logs and traces, read one at a time."""
 
+import csv
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -35,8 +36,20 @@ class Entry(NamedTuple):
 
 Read = Callable[[bytes], Entry]
 
+# The first line of a CSV that has one for the names: three words or more, none of which is a number. Possessive, as
+# what follows is bounded: a line of 256 KiB must not take the square of its length.
+_HEADING = re.compile(rb' *+"?[A-Za-z_][^,"]*+"?(?: *+, *+"?[A-Za-z_][^,"]*+"?){2,}+\s*')
+
+# What the columns of a CSV are called: time, key, size. The first of these that is there counts.
+_COLUMNS = (
+    ("time", "timestamp", "clock_time", "ts", "seconds"),
+    ("key", "obj_id", "object_id", "object", "obj", "url", "uri", "path", "id"),
+    ("size", "obj_size", "object_size", "size_bytes", "bytes", "length"),
+)
+
 _COMBINED = re.compile(
-    rb'\[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[^\]]*)\] "((?:[^"\\]|\\.)*)" ([0-9]{3}) ([0-9]{1,18}|-)(?=\s|$)', re.DOTALL
+    rb'\[([0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[^\]]{,40})\] "((?:[^"\\]|\\.)*)" ([0-9]{3}) ([0-9]{1,18}|-)(?=\s|$)',
+    re.DOTALL,
 )
 _ESCAPE = re.compile(rb'\\(?:x([0-9A-Fa-f]{2})|(["\\]))')
 
@@ -88,7 +101,7 @@ def json_line(line: bytes) -> Entry:
         request = None
     found = {what: next((said[name] for name in names if name in said), None) for what, names in _NAMES.items()}
     if isinstance(request, str) and found["target"] is None:
-        method, target = _request_line(request.encode())
+        method, target = _request_line(_text(request))
     else:
         method, target = _text(found["method"]) or b"GET", _text(found["target"])
     status, size = _number(found["status"]), _number(found["bytes"])
@@ -101,7 +114,8 @@ def json_line(line: bytes) -> Entry:
 
 
 def _text(value: Any) -> bytes:
-    return value.encode("utf-8", "surrogateescape") if isinstance(value, str) else b""
+    # JSON may spell half a character, \ud800, which is text to Python and no UTF-8.
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else b""
 
 
 def _number(value: Any) -> int | None:
@@ -119,26 +133,93 @@ def csv_line(line: bytes) -> Entry:
         raise Malformed("not time,key,size")
     if len(key) > 1 and key[:1] == key[-1:] == b'"':
         key = key[1:-1].replace(b'""', b'"')
-    moment_text = moment.strip(b' "').decode("latin-1")
-    if seconds_of(moment_text) is None:
-        raise Malformed(f"without a time: {moment_text[:40]!r}")
+    return _csv_entry(moment.strip(b' "'), key, size.strip(b' "'))
+
+
+def _csv_entry(moment: bytes, key: bytes, size: bytes) -> Entry:
+    text = moment.decode("latin-1")
+    if seconds_of(text) is None:
+        raise Malformed(f"without a time: {text[:40]!r}")
     if not key:
         raise Malformed("without a key")
-    try:
-        size_bytes = int(size.strip(b' "'))
-    except ValueError:
-        size_bytes = -1
-    if size_bytes < 0:
+    size_bytes = _whole(size)
+    if size_bytes is None:
         raise Malformed(f"without a size in bytes: {size[:40].decode('latin-1')!r}")
-    return Entry(key, size_bytes, b"GET", 200, moment_text)
+    return Entry(key, size_bytes, b"GET", 200, text)
 
 
-def is_csv_heading(line: bytes) -> bool:
-    """Whether this is the line that names the columns."""
-    return [word.strip(b' "').lower() for word in line.strip().split(b",")] == [b"time", b"key", b"size"]
+def _whole(text: bytes) -> int | None:
+    """A number of bytes; 12.0 is one, too."""
+    for read in (int, float):
+        try:
+            number = read(text)
+            return int(number) if number >= 0 and number == int(number) else None
+        except (ValueError, OverflowError):
+            pass
+    return None
 
 
-FORMATS: Mapping[str, Read] = {"JSON": json_line, "CSV": csv_line, "combined": combined}
+def csv_below(line: bytes) -> Read | None:
+    """How to read the lines below this one, when it names the columns of a CSV; None when it does not.
+
+    Columns that are not called by a usual name are taken to be TIME,KEY,SIZE.
+    """
+    if not _HEADING.fullmatch(line):
+        return None
+    names = [word.strip(b' "').lower().decode() for word in line.strip().split(b",")]
+    if len(names) == 3 and not _places(names):
+        return csv_line
+    places = _places(names)
+    if places is None:
+        return None
+    return csv_line if places == (0, 1, 2) == tuple(range(len(names))) else _columns(places, len(names))
+
+
+def _places(names: Sequence[str]) -> tuple[int, int, int] | None:
+    """Where time, key and size stand; None unless each has a column."""
+    time, key, size = (next((names.index(word) for word in words if word in names), -1) for words in _COLUMNS)
+    return None if min(time, key, size) < 0 else (time, key, size)
+
+
+def _columns(places: tuple[int, int, int], count: int) -> Read:
+    def read(line: bytes) -> Entry:
+        try:
+            # Latin-1 has a character for each byte, so the key comes out as it went in.
+            words = next(csv.reader([line.decode("latin-1").rstrip("\r\n")], strict=True))
+        except (csv.Error, StopIteration) as error:
+            raise Malformed("not CSV") from error
+        if len(words) != count:
+            raise Malformed(f"of {len(words)} columns, not of {count}")
+        moment, key, size = (words[place].encode("latin-1") for place in places)
+        return _csv_entry(moment.strip(), key, size.strip())
+
+    return read
+
+
+CSV = "CSV"
+FORMATS: Mapping[str, Read] = {"JSON": json_line, CSV: csv_line, "combined": combined}
+
+
+class Way(NamedTuple):
+    """How the lines of a file are read, by the name of its format; whether they begin below the line that tells."""
+
+    name: str
+    read: Read
+    begins_below: bool
+
+
+def recognise(line: bytes) -> Way:
+    """By the first format that can read the line, or by the columns that it names. Raises Malformed."""
+    below = csv_below(line)
+    if below is not None:
+        return Way(CSV, below, begins_below=True)
+    for name, read in FORMATS.items():
+        try:
+            read(line)
+        except Malformed:
+            continue
+        return Way(name, read, begins_below=False)
+    raise Malformed("no line of an access log, and not time,key,size")
 
 
 def key_of(target: bytes) -> bytes:

@@ -7,7 +7,9 @@
 #   An object that shrank is thus taken for too large, and one of several codings for one object. In CSV, which lists
 #   sizes and not bodies, each line's own size counts.
 # Rule 3: an object without any 200 has no size; its requests are left out, and counted.
-# Rule 4: a line that cannot be read is counted, and the first few are named; it ends nothing.
+# Rule 4: requests come in the order of their lines, as they were served, whatever their times say; CSV whose times go
+#   back is counted as such.
+# Rule 5: a line that cannot be read is counted, and the first few are named; it ends nothing.
 """Access logs and traces as traces of requests."""
 
 import gzip
@@ -17,9 +19,10 @@ from collections.abc import Iterator
 from typing import IO, cast
 
 from wsrv.engine.cache.simulation.trace import Progress, Trace, nobody
-from wsrv.engine.log.entries import FORMATS, Entry, Malformed, Read, csv_line, is_csv_heading, seconds_of
+from wsrv.engine.log.entries import CSV, Entry, Malformed, Way, recognise, seconds_of
 
 GZIP_MAGIC = b"\x1f\x8b"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # A longer line is none of a log: heads are bounded to a few tens of KiB.
 LINE_BYTES = 256 * 1024
@@ -50,12 +53,12 @@ class Reading:
         self._keys: list[bytes] = []
         self._sizes: list[int | None] = []
         self._largest: dict[bytes, int] = {}
-        self._moments: tuple[str, str] | None = None
+        self._span = Span()
 
     def add(self, name: str, stream: IO[bytes]) -> None:
         """Read all of `stream`, gzipped or not. Raises OSError when it cannot be read at all."""
-        read: Read | None = None
-        number = 0
+        way: Way | None = None
+        self._span.begin()
         for number, line in enumerate(_lines(stream), start=1):
             self.lines += 1
             if number % STRIDE == 0:
@@ -63,25 +66,20 @@ class Reading:
             if isinstance(line, str):
                 self._complain(name, number, line)
                 continue
-            if not line.strip() or (number == 1 and is_csv_heading(line)):
+            if number == 1:
+                line = line.removeprefix(BYTE_ORDER_MARK)
+            if not line.strip():
                 continue
             try:
-                if read is None:
-                    read = self._recognise(line)
-                self._take(read(line), exact=read is csv_line)
+                if way is None:
+                    way = recognise(line)
+                    self.formats.append(way.name)
+                    if way.begins_below:
+                        continue
+                self._take(way.read(line), way.name == CSV)
             except (Malformed, OverflowError) as error:
                 self._complain(name, number, str(error) or "out of bounds")
-
-    def _recognise(self, line: bytes) -> Read:
-        """The first format that can read the line. Raises Malformed."""
-        for name, read in FORMATS.items():
-            try:
-                read(line)
-            except Malformed:
-                continue
-            self.formats.append(name)
-            return read
-        raise Malformed("no line of an access log, and not time,key,size")
+        self._span.end()
 
     def _complain(self, name: str, number: int, why: str) -> None:
         self.bad_lines += 1
@@ -95,8 +93,10 @@ class Reading:
         key, size = entry.key, entry.size_bytes
         if size is not None and not 0 <= size < 1 << 63:
             raise Malformed(f"of {size} bytes")
-        self._moments = (self._moments[0] if self._moments else entry.moment, entry.moment)
-        if not exact:
+        if exact:
+            self._span.note(entry.moment)
+        else:
+            self._span.glimpse(entry.moment)
             if entry.status == WHOLE and entry.method == b"GET" and size is not None:
                 self._largest[key] = max(size, self._largest.get(key, 0))
             size = None
@@ -117,11 +117,57 @@ class Reading:
 
     @property
     def span_seconds(self) -> float | None:
-        """From the first request that counts to the last, as their lines have it; None when they do not say."""
-        first, last = (seconds_of(moment) for moment in self._moments or ("", ""))
-        if first is None or last is None or not math.isfinite(last - first):
-            return None
-        return max(0.0, last - first)
+        """From the earliest request that counts to the latest, as their lines have it; None when they do not say."""
+        return self._span.seconds
+
+    @property
+    def times_back(self) -> int:
+        """How many requests of CSV are earlier than the one before."""
+        return self._span.times_back
+
+
+class Span:
+    """The times of requests. Each is noted, or glimpsed at: then only the first and the last of a file are read."""
+
+    def __init__(self) -> None:
+        self.times_back = 0
+        self._earliest = math.inf
+        self._latest = -math.inf
+        self._before = -math.inf
+        self._first = self._last = ""
+
+    def begin(self) -> None:
+        """A file begins."""
+        self._before = -math.inf
+        self._first = self._last = ""
+
+    def note(self, moment: str) -> None:
+        """The time of a request."""
+        seconds = seconds_of(moment)
+        if seconds is None or not math.isfinite(seconds):
+            return
+        self.times_back += seconds < self._before
+        self._before = seconds
+        self._earliest = min(self._earliest, seconds)
+        self._latest = max(self._latest, seconds)
+
+    def glimpse(self, moment: str) -> None:
+        """The time of a request of a log, which are dear to read."""
+        self._first = self._first or moment
+        self._last = moment
+
+    def end(self) -> None:
+        """The file has ended. Lines of a log stand in the order in which they were answered, nearly that of time."""
+        first, last, self._first, self._last = self._first, self._last, "", ""
+        back = self.times_back
+        self.note(first)
+        self.note(last)
+        self.times_back = back
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it is; None when there were no times."""
+        return self._latest - self._earliest if self._latest >= self._earliest else None
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | str]:

@@ -1,23 +1,32 @@
 """`wsrv cache simulate`: from a file to a table, a document, a plot and a sentence."""
 
+import contextlib
 import gzip
 import json
 import os
 import pty
 import re
+import shutil
+import signal
 import subprocess
+import termios
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.cli.program import PROGRAM, SECONDS, environment, wsrv
+from tests.plugins.replay import replay as replay_asking
 from tests.plugins.strangers import GOOD, install
 from tests.support.zipf import trace as zipf
+from wsrv.cli.findings import human
+from wsrv.cli.units import Size
 from wsrv.plugins.registry import load
 
 POLICIES = list(load().policies)
+CHROMIUM = shutil.which("chromium")
 RAISES = GOOD.replace("As good as lru.", "Raises.").replace(
     'NAME: ClassVar[str] = "good"',
     'NAME: ClassVar[str] = "good"\n    def admit(self, key, weight):\n        raise ValueError("no luck")',
@@ -77,14 +86,63 @@ def test_every_policy_has_a_row_and_the_bound_is_below_them(trace: Path) -> None
             assert all(bound <= missed for bound, missed in zip(table["PFOO-L"], table[name], strict=True))
             assert table[name][-1] == table["PFOO-L"][-1], "the last size does not hold everything"
     assert run.stdout.startswith("trace.csv: 3,000 requests for ")
-    assert all(len(line) <= 80 for line in run.stdout.splitlines()[2:24])
+    assert all(len(line) <= 80 for line in run.stdout.splitlines()[:-1])
 
 
-def test_it_ends_with_the_choice_and_what_that_saves(trace: Path) -> None:
-    sentence = simulate(trace).stdout.splitlines()[-1]
-    assert re.match(r"Choose (\w+) with \d+[KM]iB: [\d.]+ % of the requests are misses, ", sentence)
-    assert re.search(r"saves [\d,]+ of 3,000 file reads", sentence)
-    assert sentence.endswith(".")
+SENTENCE = re.compile(
+    r"Choose (?P<policy>\w+) with (?P<size>\w+): (?P<ratio>[\d.]+) % of the requests are misses, (?P<larger>[^;]+); "
+    r"(?:that saves (?P<saves>[\d,]+) of (?P<all>[\d,]+) file reads and [\d.,]+ \w+, and no other policy saves "
+    r"0\.1 % more\.|against lru of that size it saves (?P<more>[\d,]+) of (?P<of>[\d,]+) file reads"
+    r"(?: and (?P<bytes>[\d.,]+ \w+)|, and reads (?P<extra>[\d.,]+ \w+) more); "
+    r"lru would need (?P<needs>[\w ]+) for as few\.)"
+)
+
+
+def missed(policy: str, capacity_bytes: int, requests: list[tuple[bytes, int]]) -> tuple[int, int]:
+    """Requests and bytes."""
+    hits = replay_asking(load().policies[policy](capacity_bytes), requests)
+    sizes = [size for (_, size), hit in zip(requests, hits, strict=True) if not hit]
+    return len(sizes), sum(sizes)
+
+
+@pytest.mark.parametrize(
+    ("objects", "exponent", "sizes"),
+    [
+        (300, 0.8, ["64KiB", "256KiB", "1MiB", "2MiB", "8MiB"]),
+        (300, 0.8, ["64KiB", "256KiB", "1MiB"]),
+        (2000, 1.2, ["16KiB", "64KiB", "1MiB", "2MiB", "4MiB"]),
+        (50, 0.3, ["16KiB", "4KiB", "1MiB"]),
+    ],
+)
+def test_it_ends_with_the_choice_and_what_that_saves(
+    tmp_path: Path, objects: int, exponent: float, sizes: list[str]
+) -> None:
+    requests = zipf(objects, exponent, 3000, seed=7)
+    (tmp_path / "trace.csv").write_text(csv(requests))
+    stdout = simulate(tmp_path / "trace.csv", *[word for size in sizes for word in ("--size", size)]).stdout
+    said = SENTENCE.fullmatch(stdout.splitlines()[-1])
+    assert said is not None, stdout
+
+    in_bytes = {text: Size().read(text) for text in sizes}
+    misses = {(name, size): missed(name, in_bytes[size], requests) for name in POLICIES for size in sizes}
+    least = {size: min(misses[name, size][0] for name in POLICIES) for size in sizes}
+    chosen = misses[said["policy"], said["size"]]
+    enough = [size for size in sizes if least[size] <= min(least.values()) + 30]
+    assert said["size"] == min(enough, key=in_bytes.__getitem__)
+    assert chosen[0] <= least[said["size"]] + 3
+    assert said["ratio"] == f"{chosen[0] / 30:.2f}"
+    footprint = sum(dict(requests).values())
+    assert (said["larger"] == "everything fits") == (in_bytes[said["size"]] >= footprint)
+    lru = misses["lru", said["size"]]
+    if said["saves"]:
+        assert said["policy"] == "lru"
+        assert (said["saves"], said["all"]) == (f"{3000 - chosen[0]:,}", "3,000")
+    else:
+        assert (said["more"], said["of"]) == (f"{lru[0] - chosen[0]:,}", "3,000")
+        assert (said["bytes"] or said["extra"]) == human(abs(lru[1] - chosen[1]))
+        assert bool(said["extra"]) == (chosen[1] > lru[1])
+        able = [size for size in sizes if misses["lru", size][0] <= chosen[0]]
+        assert said["needs"] == (min(able, key=in_bytes.__getitem__) if able else "more than was tried")
 
 
 def test_the_document_says_what_the_table_says(trace: Path) -> None:
@@ -228,6 +286,21 @@ def test_the_plot_is_an_svg_of_every_curve(trace: Path, tmp_path: Path) -> None:
     assert {*POLICIES, "PFOO-L", "object miss ratio (trace.csv)", "byte miss ratio (trace.csv)"} <= {*texts}
 
 
+def test_the_plot_is_dark_where_the_reader_is(trace: Path, tmp_path: Path) -> None:
+    plot = tmp_path / "plot.svg"
+    simulate(trace, "--svg", plot)
+    papers = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM)
+        for scheme in ("light", "dark"):
+            page = browser.new_page(color_scheme=scheme)
+            page.goto(plot.as_uri())
+            style = "getComputedStyle(document.querySelector('{}')).{}"
+            papers.append([page.evaluate(style.format(*of)) for of in ((".paper", "fill"), (".line-0", "stroke"))])
+        browser.close()
+    assert papers == [["rgb(255, 255, 255)", "rgb(0, 0, 0)"], ["rgb(22, 22, 22)", "rgb(255, 255, 255)"]]
+
+
 def test_the_name_of_a_file_does_nothing_to_a_plot_or_a_terminal(trace: Path, tmp_path: Path) -> None:
     odd = tmp_path / "<b>&\x1b[2J.csv"
     odd.write_text(trace.read_text() + "nonsense\n")
@@ -275,7 +348,7 @@ def test_a_sample_is_said_to_be_one_with_its_error(many: Path) -> None:
     said = document(*args, "--sample", "0.5")["sampling"]
     assert said["rate"] == 0.5
     assert 0 < said["error"]["objects_mean"] <= said["error"]["objects_most"] < 0.05
-    assert said["error"]["policy"] == "lru"
+    assert (said["error"]["policy"], said["error"]["sizes_bytes"]) == ("lru", [128 * 1024**2])
     shown = simulate(*args, "--sample", "0.5").stdout
     assert re.search(r"^sampled: 50\.00 % of the objects: [\d,]+ with [\d,]+ requests$", shown, re.MULTILINE)
     assert re.search(r"^  off by [\d.]+ points on average and [\d.]+ at most \(bytes: ", shown, re.MULTILINE)
@@ -288,6 +361,15 @@ def test_a_sample_is_never_of_too_few_objects(many: Path) -> None:
     assert json.loads(run.stdout)["sampling"]["objects"] == pytest.approx(10_000, rel=0.05)
 
 
+def until_closed(fd: int) -> str:
+    """What is written to a terminal until everybody has closed it."""
+    shown = b""
+    with contextlib.suppress(OSError):
+        while piece := os.read(fd, 65536):
+            shown += piece
+    return shown.decode()
+
+
 def on_terminal(*args: str | Path) -> tuple[str, str]:
     """What comes to stdout, a pipe, and to stderr, a terminal."""
     ours, theirs = pty.openpty()
@@ -295,14 +377,71 @@ def on_terminal(*args: str | Path) -> tuple[str, str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment(), text=True) as process:
         os.close(theirs)
         assert process.stdout is not None
-        shown = b""
-        try:
-            while piece := os.read(ours, 65536):
-                shown += piece
-        except OSError:  # a terminal that everybody has closed
-            pass
+        shown = until_closed(ours)
         os.close(ours)
-        return process.stdout.read(), shown.decode()
+        return process.stdout.read(), shown
+
+
+def on_screen(trace: Path, columns: int, lines: int, term: str = "xterm") -> str:
+    """What comes to stdout, a terminal of this size."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (lines, columns))
+    command = [*PROGRAM, "cache", "simulate", str(trace)]
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment({"TERM": term})) as process:
+        os.close(theirs)
+        shown = until_closed(ours)
+        os.close(ours)
+        assert process.wait() == 0
+    return shown.replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (160, 48)])
+def test_chart_and_sentence_fill_a_terminal(trace: Path, columns: int, lines: int) -> None:
+    plain = simulate(trace).stdout
+    bold = re.compile(r"\x1b\[1m(.*?)\x1b\[0m")
+    shown = on_screen(trace, columns, lines)
+    least = {float(text) for text in bold.findall(shown)}
+    shown = bold.sub(r"\1", shown)
+    assert all(len(line) <= columns for line in shown.splitlines())
+    chart = shown[shown.index("object miss ratio, %, by cache size") :].splitlines()
+    assert lines - 10 <= len(chart) + 1 <= lines, "the prompt stands below it"
+    assert " ".join(chart[chart.index("") + 1 :]) == plain.splitlines()[-1]
+    for heading in ("object miss ratio", "byte miss ratio"):
+        table = rows(shown, heading)
+        assert table == rows(plain, heading)
+        del table["PFOO-L"]
+        assert {min(column) for column in zip(*table.values(), strict=True)} <= least
+
+
+def test_a_terminal_without_colour_has_none(trace: Path) -> None:
+    assert "\x1b" not in on_screen(trace, 80, 24, term="dumb")
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_nothing_on_the_line(many: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [*PROGRAM, "cache", "simulate", str(many), "--svg", str(tmp_path / "plot.svg")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment(), text=True) as process:
+        os.close(theirs)
+        shown = os.read(ours, 1024)  # waits until there is progress to be seen
+        process.send_signal(signal.SIGINT)
+        shown += until_closed(ours).encode()
+        os.close(ours)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    assert process.returncode == 130
+    assert shown.endswith(b"\r\x1b[K")
+    assert b"Traceback" not in shown
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_times_that_go_back_are_said_to(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("3,a,1\n1.5,b,1\n2,a,1\n1,b,1\n")
+    run = simulate(tmp_path / "trace.csv")
+    assert run.stdout.splitlines()[:2] == [
+        "trace.csv: 4 requests for 2 objects of 2 bytes, over 2 s",
+        "2 requests are earlier than the one before; the order of the lines was kept",
+    ]
+    assert document(tmp_path / "trace.csv")["trace"]["times_back"] == 2
 
 
 def test_progress_is_shown_on_a_terminal_and_gone_at_the_end(many: Path) -> None:

@@ -12,10 +12,11 @@ from wsrv.engine.log.entries import (
     FORMATS,
     Malformed,
     combined,
+    csv_below,
     csv_line,
-    is_csv_heading,
     json_line,
     key_of,
+    recognise,
     seconds_of,
 )
 from wsrv.engine.log.format import Combined
@@ -103,6 +104,8 @@ def test_lines_of_no_access_log(line: bytes) -> None:
             {"ts": 1.5, "request": {"method": "HEAD", "host": "X.org", "uri": "/a"}, "status": 200, "size": 9},
             (b"x.org/a", 9, b"HEAD", 200),
         ),
+        ({"target": "/\ud800", "status": 200}, (b"/\xed\xa0\x80", None, b"GET", 200)),
+        ({"request": "GET /\udc80 HTTP/1.1", "status": 200}, (b"/\xed\xb2\x80", None, b"GET", 200)),
         ({"target": "/a", "status": 200}, (b"/a", None, b"GET", 200)),
         ({"target": "/a", "status": 200, "bytes": "-"}, (b"/a", None, b"GET", 200)),
         ({"target": "/a", "status": 200, "bytes": True}, (b"/a", None, b"GET", 200)),
@@ -141,6 +144,8 @@ def test_lines_that_are_no_json_of_a_request(line: bytes, why: str) -> None:
         (b"1,a,b,c,2", b"a,b,c", 2, 1.0),
         (b'"1","a ""b"", c","2"\n', b'a "b", c', 2, 1.0),
         (b"2026-11-23T10:00:00+00:00,k,0\n", b"k", 0, 1795428000.0),
+        (b"-3,\x00\xff,12.0", b"\x00\xff", 12, -3.0),
+        (b"1e9,a,1e3", b"a", 1000, 1e9),
     ],
 )
 def test_lines_of_csv(line: bytes, key: bytes, size: int, moment: float) -> None:
@@ -159,6 +164,8 @@ def test_lines_of_csv(line: bytes, key: bytes, size: int, moment: float) -> None
         (b"1,a,2.5", r"without a size in bytes: '2\.5'"),
         (b"1,a,\x1b[2J", "without a size in bytes: '.x1b"),
         (b"1,a," + b"9" * 5000, "without a size in bytes"),
+        (b"1,a,inf", "without a size in bytes: 'inf'"),
+        (b"1,a,nan", "without a size in bytes: 'nan'"),
     ],
 )
 def test_lines_of_no_csv(line: bytes, why: str) -> None:
@@ -166,9 +173,57 @@ def test_lines_of_no_csv(line: bytes, why: str) -> None:
         csv_line(line)
 
 
-def test_the_line_that_names_the_columns_is_known() -> None:
-    assert is_csv_heading(b'Time, "key" ,SIZE\r\n')
-    assert not is_csv_heading(b"1,key,2")
+@pytest.mark.parametrize(
+    ("heading", "line", "key", "size", "moment"),
+    [
+        (b'Time, "key" ,SIZE\r\n', b"1,a,b,2", b"a,b", 2, "1"),
+        (b"when,what,weight\n", b"1,a,b,2", b"a,b", 2, "1"),
+        (b"key,size,time\n", b"a,2,1.5\n", b"a", 2, "1.5"),
+        (b"timestamp,obj_id,obj_size,op\n", b'1,"a,""b",2,get\r\n', b'a,"b', 2, "1"),
+        (b"id,time,key,size\n", b"9,1,\xff\xc3,2\n", b"\xff\xc3", 2, "1"),
+        (b"ts,user agent,url,bytes\n", b"1,curl,/\xff,2\n", b"/\xff", 2, "1"),
+    ],
+)
+def test_a_line_that_names_the_columns_says_where_they_are(
+    heading: bytes, line: bytes, key: bytes, size: int, moment: str
+) -> None:
+    read = csv_below(heading)
+    assert read is not None
+    entry = read(line)
+    assert (entry.key, entry.size_bytes, entry.moment) == (key, size, moment)
+    assert recognise(heading)[::2] == ("CSV", True)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"1,key,2",
+        b"time,key",
+        b"time,key,size,4",
+        b"a,b,c,d",
+        b"",
+        b"{}",
+        HEAD + b'"GET /,a,b HTTP/1.1" 200 5 "-" "a,b"',
+    ],
+)
+def test_other_lines_name_no_columns(line: bytes) -> None:
+    assert csv_below(line) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"1,a,2", "of 3 columns, not of 4"),
+        (b'1,"a,2,x', "not CSV"),
+        (b"x,a,2,get", "without a time: 'x'"),
+        (b"1,a,?,get", r"without a size in bytes: '\?'"),
+    ],
+)
+def test_lines_that_do_not_have_the_columns(line: bytes, why: str) -> None:
+    read = csv_below(b"time,key,size,op\n")
+    assert read is not None
+    with pytest.raises(Malformed, match=f"^{why}"):
+        read(line)
 
 
 @given(line=st.binary(max_size=300) | st.text(max_size=200).map(str.encode))

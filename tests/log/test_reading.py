@@ -79,6 +79,19 @@ def test_sizes_of_csv_are_each_requests_own() -> None:
     assert (reading.formats, reading.span_seconds, reading.bad_lines) == (["CSV"], 2.0, 0)
 
 
+def test_csv_may_name_its_columns_in_another_order() -> None:
+    reading = read(b"\xef\xbb\xbfsize,key,time\n", b"5,a,10\n", b"7,a,30\n", b"9\n")
+    assert requests(reading) == [(b"a", 5), (b"a", 7)]
+    assert reading.span_seconds == 20
+    assert reading.bad == ["access.log:4: of 1 columns, not of 3"]
+
+
+def test_requests_come_in_the_order_of_their_lines_whatever_their_times() -> None:
+    reading = read(b"\xef\xbb\xbf5,a,1\n", b"1,b,1\n", b"inf,c,1\n", b"9.5,a,1\n", b"9,d,1\n")
+    assert [key for key, _ in requests(reading)] == [b"a", b"b", b"c", b"a", b"d"]
+    assert (reading.times_back, reading.span_seconds) == (2, 8.5)
+
+
 def test_bad_lines_are_counted_and_the_first_are_named() -> None:
     bad = [b"nonsense %d\n" % number for number in range(NAMED + 3)]
     reading = read(line("/a"), *bad, line("/b"))
@@ -129,6 +142,7 @@ def test_files_are_read_in_the_order_in_which_they_come_each_in_its_format() -> 
     reading.finish()
     assert requests(reading) == [(b"/a", 20), (b"/a", 20)]
     assert (reading.formats, reading.span_seconds) == (["combined", "JSON"], 30.0)
+    assert reading.times_back == 0
 
 
 @pytest.mark.parametrize("lines", [[], [b"\n"], [b"nonsense\n"], [line("/a", 404)]])

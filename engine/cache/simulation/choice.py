@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from wsrv.engine.cache.simulation.experiment import Curve
 
-# A cache is large enough when a larger one would save less than this share of the requests.
+# A cache is large enough when a larger one would save at most this share of the requests.
 NOT_WORTH_MORE = 0.01
 
 # Policies this close to each other are equally good; then the one that is listed first is chosen.
@@ -37,7 +37,8 @@ def choose(sizes_bytes: tuple[int, ...], curves: Mapping[str, Curve], usual: str
     by_size = sorted(range(len(sizes_bytes)), key=lambda place: sizes_bytes[place])
     enough = min(best) + NOT_WORTH_MORE
     chosen = next(place for place in by_size if best[place] <= enough)
-    name = next(name for name, curve in curves.items() if curve.objects[chosen] <= best[chosen] + EQUALLY_GOOD)
+    good = min(best[chosen] + EQUALLY_GOOD, enough)
+    name = next(name for name, curve in curves.items() if curve.objects[chosen] <= good)
     ratio = curves[name].objects[chosen]
     needs = next((sizes_bytes[place] for place in by_size if curves[usual].objects[place] <= ratio), None)
     return Choice(
