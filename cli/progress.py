@@ -34,9 +34,9 @@ class Progress:
 
     def _show(self) -> None:
         share = f" {100 * self._done // self._all} %" if self._all else f" {self._done:,}"
+        self._shown = True  # before it is: Ctrl-C may come between the two
         sys.stderr.write(f"{_CLEAR}{self._what}{share}")
         sys.stderr.flush()
-        self._shown = True
         self._next = monotonic() + NEXT_SECONDS
 
     def __enter__(self) -> "Progress":
