@@ -1,10 +1,11 @@
-# What a cache policy is.
+# What a cache policy is, and what it may tell beside.
 #
 # A policy sees keys and weights and nothing else; the store owns the bytes. One policy object belongs to one
 # store in one process and is called by one thread, so it needs no lock.
 """The protocol of a cache policy."""
 
-from typing import ClassVar, Protocol
+from collections.abc import Iterable
+from typing import Any, ClassVar, Protocol
 
 from wsrv.engine.settings import CacheSettings
 
@@ -48,3 +49,21 @@ class Policy(Protocol):
 
     def check_invariants(self) -> None:
         """Walk every structure. Raises AssertionError naming what does not hold."""
+
+
+def state_of(policy: Policy, key: bytes) -> dict[str, Any]:
+    """Where `key`, which is held, stands with the policy, in words and numbers: a queue, a frequency.
+
+    What its method `state(key) -> dict` says; empty for a policy that has none.
+    """
+    state = getattr(policy, "state", None)
+    return {} if state is None else dict(state(key))
+
+
+def order_of(policy: Policy, kept: Iterable[bytes]) -> Iterable[bytes]:
+    """Every key held, the first to leave first, or so: what its method `order() -> Iterable[bytes]` says.
+
+    For a policy that has none, `kept`, which are the same keys in the order in which they came.
+    """
+    order = getattr(policy, "order", None)
+    return kept if order is None else order()

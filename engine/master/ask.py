@@ -26,14 +26,23 @@ def ask(socket_path: Path, request: Message, timeout_seconds: float = 5.0) -> Me
 
     Raises NoAnswer when none came in time and Refused when the answer is an error.
     """
+    return next(ask_on(socket_path, request, timeout_seconds))
+
+
+def ask_on(socket_path: Path, request: Message, timeout_seconds: float = 5.0) -> Iterator[Message]:
+    """Each part of the answer to `request`, as it comes; each has `timeout_seconds`. Raises as `ask` does."""
     until = time.monotonic() + timeout_seconds
     try:
         with _connect(socket_path, timeout_seconds) as sock:
             sock.sendall(pack(request, MAX_REQUEST_BYTES))
-            (length,) = LENGTH.unpack(_receive(sock, LENGTH.size, until))
-            if length > MAX_ANSWER_BYTES:
-                raise NoAnswer(f"the server announces an answer of {length} bytes; the most is {MAX_ANSWER_BYTES}")
-            answer = parse(_receive(sock, length, until))
+            while True:
+                answer = _receive_message(sock, until)
+                if "error" in answer:
+                    raise Refused(str(answer["error"]))
+                yield answer
+                if answer.get("more") is not True:
+                    return
+                until = time.monotonic() + timeout_seconds
     except (TimeoutError, BlockingIOError) as error:
         raise NoAnswer(f"the server does not answer within {timeout_seconds:g} s; it may be stopped") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -44,9 +53,13 @@ def ask(socket_path: Path, request: Message, timeout_seconds: float = 5.0) -> Me
         raise NoAnswer("the server belongs to another user") from error
     except ValueError as error:
         raise NoAnswer(f"the answer cannot be read: {error}") from error
-    if "error" in answer:
-        raise Refused(str(answer["error"]))
-    return answer
+
+
+def _receive_message(sock: socket.socket, until: float) -> Message:
+    (length,) = LENGTH.unpack(_receive(sock, LENGTH.size, until))
+    if length > MAX_ANSWER_BYTES:
+        raise NoAnswer(f"the server announces an answer of {length} bytes; the most is {MAX_ANSWER_BYTES}")
+    return parse(_receive(sock, length, until))
 
 
 @contextlib.contextmanager

@@ -24,8 +24,9 @@ from collections.abc import Callable, Sequence
 from time import monotonic_ns
 from typing import Any
 
-from wsrv.engine.master.control import Handler
+from wsrv.engine.master.control import Handler, LateHandler
 from wsrv.engine.master.dispatch import Dispatcher
+from wsrv.engine.master.inquiry import Inquiries
 from wsrv.engine.master.listen import open_listeners, reach_addresses, redirect_port, server_name
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.outfit import (
@@ -39,6 +40,7 @@ from wsrv.engine.master.outfit import (
 )
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.refusal import Refuser
+from wsrv.engine.master.relay import Relay
 from wsrv.engine.master.report import document
 from wsrv.engine.master.slot import NEEDS as SLOT_NEEDS
 from wsrv.engine.master.statfile import StatFile
@@ -109,12 +111,15 @@ class Master:
         self._signals = catch_signals(self._is_init, undo)
         self._epoll = undo.enter_context(select.epoll())
         self._commands: dict[str, Handler] = {"stats": self._stats}
-        self._control = open_control(self._folder, self._commands, self._epoll, voice, undo)
+        self._late: dict[str, LateHandler] = {}
+        self._control = open_control(self._folder, self._commands, self._late, self._epoll, voice, undo)
         # What the master itself does with the queues of all slots: it alone admits.
         self._queue_use = array("Q", [0] * TALLY_WORDS)
         self._slots, mapping = make_slots(settings.process, parts, sockets, self._queue_use, undo)
         tls = (self._certificates, redirect_port(settings.tls, self._listeners))
         self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice, *tls)
+        self._inquiries = Inquiries(self._nursery.respondents)
+        self._late["ask"] = Relay(self._inquiries).ask
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
         secure = frozenset(number for number, listener in enumerate(self._listeners) if listener.secure)
@@ -178,6 +183,8 @@ class Master:
             self._control.handle(fd, events)
         elif (line := self._nursery.line(fd)) is not None:
             self._answer_worker(line)
+        elif (asked := self._nursery.asked(fd)) is not None:
+            self._inquiries.handle(asked)
 
     def _answer_worker(self, line: socket.socket) -> None:
         """Tell a worker what it asks: each question is a command's name, each answer its document."""
@@ -203,6 +210,7 @@ class Master:
         self._refuser.tick(now_ns)
         if self._control is not None:
             self._control.tick(now_ns)
+        self._inquiries.tick(now_ns)
         self._look_after_stalled(now_ns)
         self._renew(now_ns)
         if self._stat_file is not None:

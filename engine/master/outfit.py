@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wsrv.engine.log.destination import Destination, open_destination
-from wsrv.engine.master.control import ControlServer, Handler, listen
+from wsrv.engine.master.control import ControlServer, Handler, LateHandler, listen
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.runtime import RuntimeFolder
@@ -81,6 +81,7 @@ def catch_signals(is_init: bool, undo: contextlib.ExitStack) -> socket.socket:
 def open_control(
     folder: RuntimeFolder | None,
     commands: Commands[str, Handler],
+    late: Commands[str, LateHandler],
     epoll: select.epoll,
     voice: Voice,
     undo: contextlib.ExitStack,
@@ -93,7 +94,7 @@ def open_control(
     except OSError as e:
         voice.warn(f"no control socket in {folder.path} ({e.strerror})")
         return None
-    control = ControlServer(listener, commands)
+    control = ControlServer(listener, commands, late)
     control.register(epoll)
     undo.callback(control.close)
     return control

@@ -24,12 +24,14 @@ class Process:
 
 @dataclass(slots=True)
 class WorkerProcess(Process):
-    """A worker that runs: its statistics row, its pool's guards, and the line on which it asks the master."""
+    """A worker that runs: its statistics row, its pool's guards, the line on which it asks the master, and the one on
+    which it is asked."""
 
     number: int
     row: Row
     locks: PoolLocks
     line: socket.socket
+    asked: socket.socket
     ready: bool = False
 
 

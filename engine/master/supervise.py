@@ -52,6 +52,14 @@ def cells_for(workers: int) -> int:
     return workers + rows_for(workers) * _POOL_CELLS
 
 
+def _line() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a line between master and worker."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in ends:
+        end.setblocking(False)
+    return ends
+
+
 class Nursery:
     """Makes children, watches them through `epoll`, and replaces those that die."""
 
@@ -104,11 +112,9 @@ class Nursery:
         row = self._mapping.rows[number]
         locks = self._pool_locks(number)
         guard_fds = [fd for guard in (slot.queue, *locks) for fd in guard.fds()]
-        line, their_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        for end in (line, their_line):
-            end.setblocking(False)
+        (line, their_line), (asked, their_asked) = _line(), _line()
         shared = [self._mapping.bell, self._master, self.ready, self._lifeline_end]
-        keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), *shared]
+        keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), their_asked.fileno(), *shared]
 
         def work() -> None:
             ledger = Ledger(row, self._mapping.asleep, self._mapping.bell)
@@ -116,14 +122,16 @@ class Nursery:
             guards = locks.counted(ledger.counts)
             source, tls = slot.channel.source(), (self._certificates, self._secure_port)
             clients = None if self._clients is None else self._clients.of(number)
-            station = Station(source, queue, guards, ledger, their_line, self._master, self.ready, *tls, clients)
+            lines = (their_line, their_asked)
+            station = Station(source, queue, guards, ledger, *lines, self._master, self.ready, *tls, clients)
             policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
         pid = fork(keep, f"wsrv: worker {slot.number}", work)
-        their_line.close()
-        self._epoll.register(line, select.EPOLLIN)
-        slot.process = WorkerProcess(pid, self._watch(pid), number, row, locks, line)
+        for theirs, ours in ((their_line, line), (their_asked, asked)):
+            theirs.close()
+            self._epoll.register(ours, select.EPOLLIN)
+        slot.process = WorkerProcess(pid, self._watch(pid), number, row, locks, line, asked)
         self._voice.detail(f"worker {slot.number} is pid {pid}")
 
     def _watch(self, pid: int) -> int:
@@ -175,6 +183,14 @@ class Nursery:
         """The line to a worker that `fd` belongs to; None when it is none."""
         return next((process.line for process in self.workers() if process.line.fileno() == fd), None)
 
+    def asked(self, fd: int) -> socket.socket | None:
+        """The line that `fd` belongs to and a worker is asked on; None when it is none."""
+        return next((process.asked for process in self.workers() if process.asked.fileno() == fd), None)
+
+    def respondents(self) -> list[tuple[int, socket.socket]]:
+        """Who can be asked: the workers that serve, by the number of their slots."""
+        return [(slot.number, slot.process.asked) for slot in self._slots if slot.process is not None]
+
     def _find(self, pidfd: int) -> Slot | None:
         return next((s for s in self._slots if s.process is not None and s.process.pidfd == pidfd), None)
 
@@ -223,6 +239,7 @@ class Nursery:
         for guard in process.locks:
             guard.close()
         process.line.close()
+        process.asked.close()
 
     def _bury(self, process: Process) -> int:
         """Reap the process; its exit status, or the negated signal that killed it."""

@@ -18,13 +18,15 @@ _STAR = b"*."
 
 
 class Host:
-    """A site, and what goes with it. `site.tag` tells its representations from those of the others."""
+    """A site, and what goes with it. `site.tag` tells its representations from those of the others; `name` is one that
+    leads to it, "" for the default site."""
 
-    __slots__ = ("pages", "rules", "site")
+    __slots__ = ("name", "pages", "rules", "site")
 
     def __init__(
-        self, settings: SiteSettings, cache: CacheSettings, clock: Callable[[], int], tag: bytes = b""
+        self, settings: SiteSettings, cache: CacheSettings, clock: Callable[[], int], tag: bytes = b"", name: str = ""
     ) -> None:
+        self.name = name
         self.site = Site(settings, cache, clock=clock, tag=tag)
         self.pages = ErrorPages(self.site, settings, cache, clock=clock)
         self.rules = self.site.rules
@@ -53,7 +55,7 @@ class Hosts:
         self._named: dict[bytes, Host] = {}
         self._below: dict[bytes, Host] = {}
         for number, other in enumerate(others, start=1):
-            host = Host(other.site, cache, clock, b"%d" % number)
+            host = Host(other.site, cache, clock, b"%d" % number, other.names[0])
             self._hosts.append(host)
             for name in other.names:
                 raw = name.encode()

@@ -75,6 +75,7 @@ class Answering:
         cached = self._routes.find(site, path, request.accepted, now_ns)
         if cached is not None:
             self._ledger.counts[HITS] += 1
+            cached.served += 1
             self._shelf.store.policy.hit(cached.key)
             self._answer(conn, request, cached, now_ns)
             return

@@ -83,6 +83,7 @@ class HotPath:
                 prepared = known.front.get(line)
                 if prepared is not None and (prepared.until_ns > now_ns or renew(prepared, now_ns)):
                     hit(prepared.key)
+                    prepared.hits += 1
                     lines += (conn.opening, stamp, line, prepared.outcome, known.client)
                     answers.append((conn, prepared))
                     length += prepared.length

@@ -3,6 +3,7 @@
 #   epoll ─> arrivals      the source's connections, read at once
 #         ─> connections   idle ones to the hot path, the others to the slow lane
 #         ─> pool          what its threads have fetched
+#         ─> questions     what the master asks
 #         ─> signals       SIGTERM: drain
 #         ─> master        its pidfd: it is gone, drain at once
 #
@@ -37,9 +38,11 @@ from wsrv.engine.worker.doorman import Doorman
 from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.inside import Inside
+from wsrv.engine.worker.inspection import Inspection
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
+from wsrv.engine.worker.questions import Questions
 from wsrv.engine.worker.turns import Turns
 
 if TYPE_CHECKING:
@@ -64,9 +67,9 @@ class Station:
     """What the master hands to a worker: where connections come from, where counts go, and its guards.
 
     `queue` takes the permits of arrivals back; None where the master does not dispatch. `line` leads to the master,
-    for questions; `master` is its pidfd, `ready` an eventfd by which it hears that the worker serves. `certificates`
-    are for its secure listeners; `secure_port` is where the other ones send their clients, or 0. `clients` is what
-    client addresses have, where that is bounded.
+    for questions; on `asked` the master asks; `master` is its pidfd, `ready` an eventfd by which it hears that the
+    worker serves. `certificates` are for its secure listeners; `secure_port` is where the other ones send their
+    clients, or 0. `clients` is what client addresses have, where that is bounded.
     """
 
     source: ConnectionSource
@@ -74,6 +77,7 @@ class Station:
     pool: PoolLocks
     ledger: Ledger
     line: socket.socket
+    asked: socket.socket
     master: int
     ready: int
     certificates: "Certificates | None" = None
@@ -105,6 +109,7 @@ class Worker:
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
         self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._turns = Turns(connections, self._intake.writable)
+        self._questions = Questions(station.asked, connections.epoll, Inspection(self._shelf).handlers())
         self._reception = self._make_reception(settings, log_format)
         source = station.source if gate is None else self._admission(gate)
         self._arrivals = Arrivals(
@@ -156,6 +161,7 @@ class Worker:
         epoll.register(self._pool.fileno(), select.EPOLLIN)
         epoll.register(self._signals, select.EPOLLIN)
         epoll.register(self._station.line, select.EPOLLIN)
+        self._questions.listen()
         epoll.register(self._station.master, select.EPOLLIN)
         signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: None)
@@ -258,6 +264,8 @@ class Worker:
                 self._intake.finished(done, now_ns)
         elif fd == self._station.line.fileno():
             self._intake.told(now_ns)
+        elif fd == self._questions.fileno():
+            self._questions.turn(now_ns)
         elif fd == self._signals.fileno():
             self._signals.recv(64)
             self._drain(now_ns, self._grace_ns)
@@ -266,6 +274,7 @@ class Worker:
             self._intake.told(now_ns)
             self._connections.epoll.unregister(fd)
             self._connections.epoll.unregister(self._station.line)
+            self._questions.leave()
             self._drain(now_ns, _ORPHAN_NS)
 
     def _tick(self, now_ns: int) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from wsrv.engine.cache.policy import Policy
-from wsrv.engine.cache.store import Store
+from wsrv.engine.cache.store import CHANGED, GONE, Store
 from wsrv.engine.http.bounds import DEFAULT_BOUNDS, Bounds
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.fields import Fields, parse_fields
@@ -50,7 +50,7 @@ LINE_BYTES = 256
 class Prepared:
     """One answer, ready to write and to record."""
 
-    __slots__ = ("body", "cached", "close", "key", "length", "outcome", "parts", "template", "until_ns", "wire")
+    __slots__ = ("body", "cached", "close", "hits", "key", "length", "outcome", "parts", "template", "until_ns", "wire")
 
     def __init__(self, cached: "Cached", template: HeadTemplate, body: bytes, close: bool, outcome: bytes) -> None:
         self.cached = cached
@@ -60,6 +60,7 @@ class Prepared:
         self.close = close
         self.outcome = outcome
         self.until_ns = 0
+        self.hits = 0
         self.wire: bytes | None = None
         self.parts: tuple[bytes, bytes] = (b"", b"")
         self.length = 0
@@ -77,19 +78,26 @@ class Prepared:
 class Cached:
     """An entity that is held, every answer prepared from it, and the places where those can be found.
 
-    `entity` was found at `path` of `site`; `key` tells it from the other representations of that path.
+    `entity` was found at `path` of `site`; `key` tells it from the other representations of that path. `since_ns` is
+    when that was, `asked_ns` when it last served, to the second; `served` counts the hits of the slow lane.
     """
 
-    __slots__ = ("answers", "checked_ns", "entity", "key", "lines", "path", "site")
+    __slots__ = ("answers", "asked_ns", "checked_ns", "entity", "key", "lines", "path", "served", "since_ns", "site")
 
     def __init__(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> None:
         self.key = key
         self.site = site
         self.path = path
         self.entity = entity
-        self.checked_ns = checked_ns
+        self.checked_ns = self.since_ns = self.asked_ns = checked_ns
+        self.served = 0
         self.answers: dict[tuple[bool, bytes], Prepared] = {}
         self.lines: list[tuple[dict[bytes, Prepared], bytes]] = []
+
+    @property
+    def hits(self) -> int:
+        """Requests that it has answered without a look for its file."""
+        return self.served + sum(prepared.hits for prepared in self.answers.values())
 
 
 class Reading(NamedTuple):
@@ -122,6 +130,11 @@ class Remembered:
         self.front = front
         self.plain = plain
         self.client = client
+
+
+def weight_of(body_bytes: int) -> int:
+    """What an entity with such a body takes in the cache."""
+    return OVERHEAD_BYTES + body_bytes * (COPIES if body_bytes <= JOIN_BYTES else 1)
 
 
 class Shelf:
@@ -189,8 +202,7 @@ class Shelf:
         """Hold `entity`, which was read from `path` of `site` at `checked_ns` or later, if it may be held at all."""
         cached = Cached(key, site, path, entity, checked_ns)
         if entity.body is not None and entity.settled and entity.status == 200:
-            size = len(entity.body)
-            self.store.put(key, cached, OVERHEAD_BYTES + size * (COPIES if size <= JOIN_BYTES else 1))
+            self.store.put(key, cached, weight_of(len(entity.body)))
         return cached
 
     def gauge(self, counts: MutableSequence[int]) -> None:
@@ -210,6 +222,7 @@ class Shelf:
             template = entity.head(entity.status, connection)
             prepared = Prepared(cached, template, body, connection == b"close", outcome)
             cached.answers[(head_only, connection)] = prepared
+        cached.asked_ns = now_ns
         if prepared.until_ns <= now_ns:
             self._render(prepared)
         return prepared
@@ -229,8 +242,13 @@ class Shelf:
         """Make an expired answer good again; False when its file is not what it was."""
         if not self._fresh(prepared.cached, now_ns):
             return False
+        prepared.cached.asked_ns = now_ns
         self._render(prepared)
         return True
+
+    def fresh_for_ns(self, cached: Cached, now_ns: int) -> int:
+        """How long `cached` serves before its file is looked at again; 0 when that is next."""
+        return max(0, cached.checked_ns + self._revalidate_ns - now_ns)
 
     def error(self, status: int, now_ns: int, reason: str = "", host: Host | None = None) -> Entity:
         """The page for an error, looked up anew as often as a file is. `reason` is one of our own sentences."""
@@ -258,8 +276,15 @@ class Shelf:
         except BlockingIOError:
             # Only the disk can tell. The pool looks again; if nothing has changed, what was made of it still serves.
             return False
-        self.store.drop(cached.key)
+        self.store.drop(cached.key, CHANGED if self._is_there(cached) else GONE)
         return False
+
+    def _is_there(self, cached: Cached) -> bool:
+        """Whether there is a file where `cached` came from."""
+        try:
+            return cached.site.identity(cached.entity.path, nowait=True) is not None
+        except BlockingIOError:
+            return True
 
     def _left(self, cached: Cached) -> None:
         for front, line in cached.lines:

@@ -8,6 +8,7 @@
 """Cache policy `arc`."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -121,6 +122,15 @@ class Arc(Weighed):
                 self._once_bytes -= weight
             else:
                 del self._twice[key]
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """Whether it was asked for once, or again. KeyError when it is not held."""
+        self._weights[key]
+        return {"queue": "twice" if key in self._twice else "once"}
+
+    def order(self) -> Iterable[bytes]:
+        """Those asked for once, then the others; in each, the one asked for longest ago first."""
+        return (*self._once, *self._twice)
 
     def check_invariants(self) -> None:
         """Each key stands in one queue with its weight; the paper's bounds of the directory hold."""

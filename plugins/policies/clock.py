@@ -5,7 +5,7 @@
 """Cache policy `clock`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -57,6 +57,15 @@ class Clock(Weighed):
         """Forget `key` if it is held."""
         self._weight_bytes -= self._weights.pop(key, 0)
         self._marked.discard(key)
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """Whether it is marked. KeyError when it is not held."""
+        self._weights[key]
+        return {"queue": "circle", "marked": key in self._marked}
+
+    def order(self) -> Iterable[bytes]:
+        """As the hand would take them: the marked ones after the others."""
+        return sorted(self._weights, key=self._marked.__contains__)
 
     def check_invariants(self) -> None:
         """Only what is held is marked."""

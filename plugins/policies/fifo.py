@@ -4,7 +4,7 @@
 """Cache policy `fifo`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -48,6 +48,15 @@ class Fifo(Weighed):
     def remove(self, key: bytes) -> None:
         """Forget `key` if it is held."""
         self._weight_bytes -= self._weights.pop(key, 0)
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """A place in the one queue. KeyError when it is not held."""
+        self._weights[key]
+        return {"queue": "arrival"}
+
+    def order(self) -> Iterable[bytes]:
+        """From the first that came to the last."""
+        return iter(self._weights)
 
 
 @hookimpl

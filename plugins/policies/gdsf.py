@@ -6,6 +6,7 @@
 """Cache policy `gdsf`."""
 
 import heapq
+from collections.abc import Iterable
 from itertools import count
 from typing import ClassVar
 
@@ -93,6 +94,14 @@ class Gdsf(Weighed):
         """Forget `key` if it is held, and how often it was asked for."""
         if key in self._weights:
             self._forget(key)
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """How often it was asked for, and its priority. KeyError when it is not held."""
+        return {"frequency": self._frequency[key], "priority": round(self._current[key][0], 3)}
+
+    def order(self) -> Iterable[bytes]:
+        """By priority."""
+        return sorted(self._current, key=self._current.__getitem__)
 
     def check_invariants(self) -> None:
         """The heap is one, has each held key once, never above its current priority, and few dead entries."""

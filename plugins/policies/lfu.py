@@ -7,6 +7,7 @@
 """Cache policy `lfu`."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -100,6 +101,17 @@ class Lfu(Weighed):
             if not level.keys:
                 level.unlink()
             self._weight_bytes -= self._weights.pop(key)
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """How often it was asked for. KeyError when it is not held."""
+        return {"frequency": self._levels[key].frequency}
+
+    def order(self) -> Iterable[bytes]:
+        """Level by level."""
+        level = self._ground.above
+        while level is not None:
+            yield from level.keys
+            level = level.above
 
     def check_invariants(self) -> None:
         """Walk the levels: rising, linked both ways, none empty, each key in the one that it believes itself in."""

@@ -4,7 +4,7 @@
 """Cache policy `lru`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -66,6 +66,15 @@ class Lru:
     def weight_bytes(self) -> int:
         """The sum of the weights held."""
         return self._weight_bytes
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """A place in the one queue. KeyError when it is not held."""
+        self._weights[key]
+        return {"queue": "recency"}
+
+    def order(self) -> Iterable[bytes]:
+        """From the one asked for longest ago to the last."""
+        return iter(self._weights)
 
     def check_invariants(self) -> None:
         """Add the weights up again."""

@@ -10,7 +10,7 @@
 """Cache policy `s3fifo`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -139,6 +139,15 @@ class S3Fifo(Weighed):
                 del self._main[key]
             else:
                 self._small_bytes -= self._small.pop(key)
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """In which queue, and how often it was asked for there. KeyError when it is not held."""
+        return {"queue": "main" if key in self._main else "small", "frequency": self._asked[key]}
+
+    def order(self) -> Iterable[bytes]:
+        """The small queue, then the main one; in each, those that were asked for after the others."""
+        for queue in (self._small, self._main):
+            yield from sorted(queue, key=self._asked.__getitem__)
 
     def check_invariants(self) -> None:
         """Each key stands in one queue with its weight; ghosts are not held and stay within their share."""

@@ -10,7 +10,7 @@
 """Cache policy `sieve`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -71,6 +71,15 @@ class Sieve(Weighed):
                 self._begin_again_at_the_end()
             else:
                 del self._behind[key]
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """On which side of the hand, and whether it is marked. KeyError when it is not held."""
+        self._weights[key]
+        return {"queue": "ahead" if key in self._ahead else "behind", "marked": key in self._marked}
+
+    def order(self) -> Iterable[bytes]:
+        """As the hand would come to them: the marked ones after the others."""
+        return sorted((*self._ahead, *self._behind), key=self._marked.__contains__)
 
     def check_invariants(self) -> None:
         """Each key stands on one side of the hand; only what is held is marked."""

@@ -9,7 +9,7 @@
 """Cache policy `wtinylfu`."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -172,6 +172,16 @@ class WTinyLfu(Weighed):
         if key in self._weights:
             self._take_out(key)
             self._let_go(key, [])
+
+    def state(self, key: bytes) -> dict[str, object]:
+        """In which queue, and how often it was asked for. KeyError when it is not held."""
+        segments = (("window", self._window), ("probation", self._probation), ("protected", self._protected))
+        queue = next((name for name, keys in segments if key in keys), "none")
+        return {"queue": queue, "frequency": self._counts[key]}
+
+    def order(self) -> Iterable[bytes]:
+        """Those on probation, those that have just come, those that are protected."""
+        return (*self._probation, *self._window, *self._protected)
 
     def check_invariants(self) -> None:
         """Each key stands in one queue with its weight; no queue is above its share; counts are within bounds."""

@@ -54,10 +54,10 @@ class Office:
         self.slots: list[Slot] = undo.enter_context(open_slots(8, 8))
         self.retired = Totals()
         for slot, row in zip(self.slots, self.mapping.rows, strict=True):
-            # Neither lock nor line is ever looked at here.
+            # Neither locks nor lines are ever looked at here.
             process: Any = object()
             slot.process = WorkerProcess(
-                1000 + slot.number, -1, slot.number, row, PoolLocks(process, process, process), process
+                1000 + slot.number, -1, slot.number, row, PoolLocks(process, process, process), process, process
             )
         self.ledgers = [Ledger(row, self.mapping.asleep, self.mapping.bell) for row in self.mapping.rows]
 

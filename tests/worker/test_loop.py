@@ -46,7 +46,9 @@ class Watched(AcceptingSource):
 def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Path) -> None:
     """Who connects after its last look is another worker's, and must not wake this one."""
     line, their_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    their_line.setblocking(False)
+    asked, their_asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for end in (their_line, their_asked):
+        end.setblocking(False)
     ready = os.eventfd(0, os.EFD_CLOEXEC)
     master = os.pidfd_open(os.getpid())
     mapping = Mapping(0, CELL_BYTES, 1)
@@ -63,13 +65,13 @@ def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Pat
         def work() -> None:
             source = Watched(listener)
             ledger = Ledger(mapping.rows[0], mapping.asleep, mapping.bell)
-            station = Station(source, None, guards(4), ledger, their_line, master, ready)
+            station = Station(source, None, guards(4), ledger, their_line, their_asked, master, ready)
             Worker(settings, Lru(1 << 20), Combined, station).run()
             assert source.takes[0] == (1, True), "before the drain it waits"
             assert source.takes[-1] == (0, False), "after the last look nobody can wake it"
             assert [waited_on for _, waited_on in source.takes[1:]] == [False] * len(source.takes[1:])
 
-        keep = [listener.fileno(), their_line.fileno(), ready, master, mapping.bell]
+        keep = [listener.fileno(), their_line.fileno(), their_asked.fileno(), ready, master, mapping.bell]
         with Child(work, keep) as worker:
             wait_readable(ready)
             with socket.create_connection(listener.getsockname()) as client:
@@ -83,5 +85,5 @@ def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Pat
     mapping.close()
     for fd in (ready, master):
         os.close(fd)
-    for end in (line, their_line):
+    for end in (line, their_line, asked, their_asked):
         end.close()
