@@ -7,6 +7,9 @@ import click
 
 # Name, module with its `command`, what the list says of it.
 SUBCOMMANDS = {
+    "inspect": ("wsrv.cli.cacheinspect", "List what the cache of a running server holds."),
+    "show": ("wsrv.cli.cacheshow", "Say everything about one entry of it."),
+    "clear": ("wsrv.cli.cacheclear", "Drop entries from it."),
     "simulate": ("wsrv.cli.simulate", "Replay a log through every policy at many sizes."),
 }
 
@@ -31,4 +34,4 @@ class Subcommands(click.Group):
 
 @click.command("cache", cls=Subcommands)
 def command() -> None:
-    """Try out what a cache would do."""
+    """Look into the cache of a running server, and try out what another would do."""

@@ -7,6 +7,7 @@ USAGE = 2
 NO_SERVER = 3
 NOTHING_TO_MEASURE = 4
 CANNOT_START = 5
+NOT_HELD = 6
 OUR_BUG = 70  # EX_SOFTWARE of sysexits.h
 INTERRUPTED = 130  # what a shell reports for SIGINT
 

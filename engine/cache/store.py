@@ -107,16 +107,16 @@ class Store(Generic[Kept]):
         if self._stirred is not None:
             raise RuntimeError("a change of policy is under way")
         self._stirred = set()
-        refused: set[bytes] = set()
+        refused: dict[bytes, None] = {}
         try:
             for key in list(order_of(self.policy, self._kept)):
                 if key in self._kept:
-                    refused.update(heir.admit(key, self._weights[key]))
+                    refused.update(dict.fromkeys(heir.admit(key, self._weights[key])))
                 yield
             for key in self._stirred:
                 heir.remove(key)
                 if key in self._kept:
-                    refused.update(heir.admit(key, self._weights[key]))
+                    refused.update(dict.fromkeys(heir.admit(key, self._weights[key])))
             self.policy = heir
             for key in refused:
                 if key in self._kept and key not in heir:

@@ -1,7 +1,7 @@
 # Asking the workers: a question goes to all of them, and what they answer comes back page by page.
 #
-# Rule 1: the master waits for nobody. Each worker has a bound of time between two pages; whoever lets it go by is named,
-#         and what it answers later is for nobody.
+# Rule 1: the master waits for nobody. Each worker has a bound of time between two pages; whoever lets it go by is
+#         named, and what it answers later is for nobody.
 # Rule 2: the next page is asked for when the one before it was taken, so nothing piles up here.
 # Rule 3: a number is never used twice: an answer that comes late is recognised.
 """Questions from the master to its workers."""

@@ -5,8 +5,8 @@
 #   | length   | UTF-8 JSON object    |     length: u32, big-endian, of the JSON alone
 #   +----------+----------------------+
 #
-# One request a connection, `{"command": NAME, …}`; then the answer, one message or several, and the end of the stream. Each
-# but the last has `"more": true`. An answer with the key `error` says why there is none.
+# One request a connection, `{"command": NAME, …}`; then the answer, one message or several, and the end of the stream.
+# Each but the last has `"more": true`. An answer with the key `error` says why there is none.
 """Messages between a running server and whoever asks it."""
 
 import json

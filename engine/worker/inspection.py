@@ -1,7 +1,7 @@
 # What the cache of this worker holds, and why: the questions `entries`, `show` and `clear`.
 #
-# A path is shown as it stands in a URL, but for the characters that everybody can read: `/naïve%20x.txt`. So what is shown
-# can be typed, and no name does anything to a terminal.
+# A path is shown as it stands in a URL, but for the characters that everybody can read: `/naïve%20x.txt`. So what is
+# shown can be typed, and no name does anything to a terminal.
 #
 # Rule: a step looks at a few hundred entries at most, and a page is made of what fits a packet.
 """Describing the entries of a worker's cache, and dropping them."""

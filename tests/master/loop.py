@@ -9,15 +9,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from wsrv.engine.master.control import ControlServer, Handler
+from wsrv.engine.master.control import ControlServer, Handler, LateHandler
 
 _TICK_SECONDS = 0.05
 
 
 @contextmanager
-def control_loop(listener: socket.socket, handlers: Mapping[str, Handler]) -> Iterator[ControlServer]:
+def control_loop(
+    listener: socket.socket, handlers: Mapping[str, Handler], late: Mapping[str, LateHandler] | None = None
+) -> Iterator[ControlServer]:
     """Answer on `listener` until the block ends."""
-    server = ControlServer(listener, handlers)
+    server = ControlServer(listener, handlers, late or {})
     ended = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def run() -> None:

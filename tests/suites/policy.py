@@ -1,6 +1,7 @@
 # What the store relies on, whatever the policy.
 """The contract of a cache policy."""
 
+import json
 from typing import ClassVar
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from wsrv.engine.cache.policy import Policy
+from wsrv.engine.cache.policy import Policy, order_of, state_of
 from wsrv.engine.settings import CacheSettings
 from wsrv.plugins.checks import faults
 
@@ -150,6 +151,39 @@ class PolicyContract:
         policy = self.policy(0)
         assert policy.admit(b"key-1", 1) == [b"key-1"]
         check(policy, {}, 0)
+
+    def test_what_it_tells_of_a_key_is_json_and_of_others_it_tells_nothing(self) -> None:
+        """Only where it tells anything: the method `state` is optional."""
+        policy = self.policy(CAPACITY_BYTES)
+        held: dict[bytes, int] = {}
+        for key in KEYS[:8]:
+            admit(policy, held, key, 30)
+        for key in held:
+            policy.hit(key)
+            assert all(isinstance(word, str) for word in state_of(policy, key))
+            json.dumps(state_of(policy, key), allow_nan=False)
+        if hasattr(policy, "state"):
+            with pytest.raises(KeyError):
+                policy.state(b"never seen")
+        check(policy, held)
+
+    @given(steps=STEPS)
+    @settings(deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+    def test_its_order_has_every_key_once_and_asking_for_it_changes_nothing(
+        self, steps: list[tuple[str, bytes, int]]
+    ) -> None:
+        policy = self.policy(CAPACITY_BYTES)
+        held: dict[bytes, int] = {}
+        for what, key, weight in steps:
+            if what == "remove":
+                policy.remove(key)
+                held.pop(key, None)
+            elif key in policy:
+                policy.hit(key)
+            else:
+                admit(policy, held, key, weight)
+        assert sorted(order_of(policy, held)) == sorted(held)
+        check(policy, held)
 
     def test_removing_twice_is_removing_once(self) -> None:
         policy = self.policy(CAPACITY_BYTES)
