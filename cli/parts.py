@@ -73,4 +73,4 @@ def choose(values: Mapping[str, "Value"], cache: "CacheSettings", voice: "Voice 
     from wsrv.engine.master.master import Parts
 
     primitives, types = tuple(there.primitives.values()), tuple(there.types.items())
-    return Parts(transport_class, primitive_class, policy_class, primitives, types)
+    return Parts(transport_class, primitive_class, policy_class, primitives, types, there.policies)

@@ -98,6 +98,11 @@ class Store(Generic[Kept]):
 
     # Another policy.
 
+    @property
+    def changes(self) -> bool:
+        """Whether a change of policy is under way."""
+        return self._stirred is not None
+
     def succeed(self, heir: Policy) -> Iterator[None]:
         """Hand everything to `heir`, in small steps, in the order of the policy that it follows; the last step makes it
         the policy. What it does not take leaves. Meanwhile the store is used as ever.

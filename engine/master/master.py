@@ -45,6 +45,7 @@ from wsrv.engine.master.report import document
 from wsrv.engine.master.slot import NEEDS as SLOT_NEEDS
 from wsrv.engine.master.statfile import StatFile
 from wsrv.engine.master.supervise import Nursery
+from wsrv.engine.master.switch import PolicySwitch
 from wsrv.engine.settings import Settings
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import ErrorPages
@@ -120,6 +121,8 @@ class Master:
         self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice, *tls)
         self._inquiries = Inquiries(self._nursery.respondents)
         self._late["ask"] = Relay(self._inquiries).ask
+        told = (self._nursery, self._inquiries, lambda: self._stats()["cache"])
+        self._late["policy"] = PolicySwitch(parts.policies, settings.cache, *told).ask
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
         secure = frozenset(number for number, listener in enumerate(self._listeners) if listener.secure)
@@ -345,7 +348,7 @@ class Master:
         return document(
             name=self._name,
             listeners=[listener.url for listener in self._listeners],
-            parts={"ipc": parts.transport.NAME, "sync": parts.primitive.NAME, "policy": parts.policy.NAME},
+            parts={"ipc": parts.transport.NAME, "sync": parts.primitive.NAME, "policy": self._nursery.policy.NAME},
             capacity_bytes=self._settings.cache.capacity_bytes,
             started_ns=self._started_ns,
             retired=self._nursery.retired,

@@ -1,6 +1,7 @@
 """The exchangeable parts, as classes: what serve chose by name."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.ipc.transport import Transport
@@ -11,7 +12,8 @@ from wsrv.engine.sync.primitive import Primitive
 class Parts:
     """One transport, one primitive, one policy; and all `primitives` that there are, for the one that does not fit.
 
-    `types` are content types by suffix that plugins add.
+    `types` are content types by suffix that plugins add; `policies` all that there are, by name: a running server may
+    change to another.
     """
 
     transport: type[Transport]
@@ -19,3 +21,4 @@ class Parts:
     policy: type[Policy]
     primitives: tuple[type[Primitive], ...] = ()
     types: tuple[tuple[str, str], ...] = ()
+    policies: Mapping[str, type[Policy]] = field(default_factory=dict)

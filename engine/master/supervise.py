@@ -79,6 +79,8 @@ class Nursery:
         self._secure_port = secure_port
         self._settings = settings
         self._parts = parts
+        # That of workers to come; the master may change it.
+        self.policy = parts.policy
         self._mapping = mapping
         self._log = log
         self._slots = slots
@@ -122,9 +124,9 @@ class Nursery:
             guards = locks.counted(ledger.counts)
             source, tls = slot.channel.source(), (self._certificates, self._secure_port)
             clients = None if self._clients is None else self._clients.of(number)
-            lines = (their_line, their_asked)
-            station = Station(source, queue, guards, ledger, *lines, self._master, self.ready, *tls, clients)
-            policy = self._parts.policy(self._settings.cache.capacity_bytes // len(self._slots))
+            lines, policies = (their_line, their_asked), self._parts.policies
+            station = Station(source, queue, guards, ledger, *lines, self._master, self.ready, *tls, clients, policies)
+            policy = self.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
         pid = fork(keep, f"wsrv: worker {slot.number}", work)

@@ -17,7 +17,8 @@ import os
 import select
 import signal
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from wsrv.engine.static.recoding import Bounds
 from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.arrivals import Arrivals
+from wsrv.engine.worker.change import Change
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import ASIDE, GREETING, IDLE, WAIT, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.delivery import Delivery
@@ -42,7 +44,7 @@ from wsrv.engine.worker.inspection import Inspection
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
-from wsrv.engine.worker.questions import Questions
+from wsrv.engine.worker.questions import Handler, Questions
 from wsrv.engine.worker.turns import Turns
 
 if TYPE_CHECKING:
@@ -69,7 +71,8 @@ class Station:
     `queue` takes the permits of arrivals back; None where the master does not dispatch. `line` leads to the master,
     for questions; on `asked` the master asks; `master` is its pidfd, `ready` an eventfd by which it hears that the
     worker serves. `certificates` are for its secure listeners; `secure_port` is where the other ones send their
-    clients, or 0. `clients` is what client addresses have, where that is bounded.
+    clients, or 0. `clients` is what client addresses have, where that is bounded. `policies`: those that the
+    cache may be told to change to.
     """
 
     source: ConnectionSource
@@ -83,6 +86,7 @@ class Station:
     certificates: "Certificates | None" = None
     secure_port: int = 0
     clients: "ClientTable | None" = None
+    policies: Mapping[str, type[Policy]] = field(default_factory=dict)
 
 
 class Worker:
@@ -109,7 +113,7 @@ class Worker:
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
         self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
         self._turns = Turns(connections, self._intake.writable)
-        self._questions = Questions(station.asked, connections.epoll, Inspection(self._shelf).handlers())
+        self._questions = Questions(station.asked, connections.epoll, self._answerable(settings))
         self._reception = self._make_reception(settings, log_format)
         source = station.source if gate is None else self._admission(gate)
         self._arrivals = Arrivals(
@@ -137,6 +141,12 @@ class Worker:
         reception = Reception(settings.listen, *tls, proxies, self._connections, self._intake, self._ledger)
         self._connections.epoll.register(reception.fileno(), select.EPOLLIN)
         return reception
+
+    def _answerable(self, settings: Settings) -> dict[str, Handler]:
+        """What the master can ask, and by what it is answered."""
+        share = settings.cache.capacity_bytes // settings.process.workers
+        change = Change(self._shelf.store, self._station.policies, share)
+        return {**Inspection(self._shelf).handlers(), "policy": change.policy}
 
     def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Guide], type[HotPath]]":
         """The classes that a worker is made of; a gate only where something of connections or clients is bounded."""
