@@ -39,6 +39,9 @@ class WTinyLfu(Weighed):
     Departs from the papers: frequencies of keys that are held are exact; the sketch holds the others, grows with the
     number of keys, and has no doorkeeper. The window does not adapt, and lends what it does not use. Nothing is random.
     What is heavier than the window's share is a candidate at once.
+
+    O(1) a hit, but for those that protected sends back: as many as weigh what comes in. An admission looks at those
+    that would leave for it, O(1) where weights are alike; counts are halved so seldom that it is O(1) a request.
     """
 
     NAME: ClassVar[str] = "wtinylfu"

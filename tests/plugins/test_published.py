@@ -50,3 +50,34 @@ def test_hit_ratios_are_the_published_ones(exponent: float, share: float) -> Non
     ours = hit_percent(WTinyLfu(capacity), requests)
     print(f"{ours:.2f} %; moka {moka}, foyer {foyer}")
     assert min(moka, foyer) - TINY_POINTS <= ours <= max(moka, foyer) + TINY_POINTS
+
+
+@pytest.mark.parametrize(
+    ("objects", "exponent", "share", "points"),
+    [(10_000, 0.9, 0.01, 3.0), (10_000, 0.9, 0.1, 3.0), (100_000, 0.9, 0.01, 3.0), (10_000, 0.7, 0.05, 3.5)],
+)
+def test_on_a_zipf_trace_little_is_missing_to_who_knows_the_frequencies(
+    objects: int, exponent: float, share: float, points: float
+) -> None:
+    capacity = int(objects * share)
+    weights = [rank**-exponent for rank in range(1, objects + 1)]
+    best = 100 * sum(weights[:capacity]) / sum(weights)
+    ours = hit_percent(WTinyLfu(capacity), keys(objects, exponent, WARM_UP + REQUESTS, seed=3))
+    assert best - points <= ours <= best + CALIBRATION_POINTS
+
+
+@pytest.mark.parametrize(("length", "part"), [(110, 0.95), (130, 0.95), (200, 0.8), (400, 0.8), (700, 0.7)])
+def test_of_a_loop_it_holds_a_part_where_lru_holds_nothing(length: int, part: float) -> None:
+    # The best that can be done is to keep what is held: capacity - 1 of length - 1 requests are hits (MIN).
+    requests = [b"%d" % (number % length) for number in range(60 * length)]
+    trace = [(key, 1) for key in requests]
+    ours, lru = (sum(replay(policy(100), trace)[20 * length :]) for policy in (WTinyLfu, Lru))
+    best = 40 * length * 99 / (length - 1)
+    assert lru == 0
+    assert part * best <= ours <= best
+
+
+def test_of_a_loop_longer_than_its_memory_it_holds_nothing() -> None:
+    # Counts are halved after ten requests for each key held: nobody is then known to come again.
+    trace = [(b"%d" % (number % 1500), 1) for number in range(30_000)]
+    assert sum(replay(WTinyLfu(100), trace)) < 300
