@@ -56,6 +56,10 @@ _LATE = {
     HEAD: Malformed(408, "The request did not arrive in time.", "head_timeout"),
     BODY: Malformed(408, "The body of the request did not arrive in time.", "body_timeout"),
 }
+_CUT = {
+    HEAD: Malformed(400, "The request ends before its head does."),
+    BODY: Malformed(400, "The request ends before its body does."),
+}
 # However steadily a body comes, it may take this many times as long as the wait for more of it.
 _BODY_TIMEOUTS = 10
 _OUR_FAULT = Malformed(500, "")
@@ -166,7 +170,11 @@ class Intake:
     # From bytes to requests.
 
     def _end_of_input(self, conn: Connection, now_ns: int) -> None:
-        if conn.state in (IDLE, ASIDE, HEAD, BODY):
+        if conn.state in _CUT:
+            # Half closed or wholly, that cannot be told: an answer costs little where nobody reads it.
+            self._refuse(conn, _CUT[conn.state], now_ns)
+            self._delivery.flush(conn, now_ns)
+        elif conn.state in (IDLE, ASIDE):
             self._connections.drop(conn)
 
     def _advance(self, conn: Connection, now_ns: int, answer: Callable[[], None] | None = None) -> None:

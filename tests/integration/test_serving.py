@@ -221,6 +221,15 @@ def test_half_closed_client_gets_its_answer(server: Server) -> None:
         assert Answer(read_all(sock)).body == BIG
 
 
+@pytest.mark.parametrize("cut", [b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1"])
+def test_half_closed_client_that_has_not_finished_is_told(server: Server, cut: bytes) -> None:
+    with server.connect() as sock:
+        sock.sendall(cut)
+        sock.shutdown(socket.SHUT_WR)
+        answer = Answer(read_all(sock))
+    assert (answer.status, answer.fields["connection"]) == (400, "close")
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -80,8 +80,8 @@ def test_a_half_closed_client_gets_its_answers(bench: Workbench) -> None:
     assert client.conn.state == CLOSED
 
 
-@pytest.mark.parametrize("begun", [b"", b"GET /a.t", BODY_HEAD, BODY_HEAD + b"12"])
-def test_who_leaves_in_the_middle_is_dropped_without_a_trace(bench: Workbench, begun: bytes) -> None:
+@pytest.mark.parametrize("begun", [b"", b"\r\n"])
+def test_who_leaves_before_a_request_is_dropped_without_a_trace(bench: Workbench, begun: bytes) -> None:
     client = bench.client()
     assert bench.ask(client, begun) == b""
     client.close()
@@ -89,6 +89,32 @@ def test_who_leaves_in_the_middle_is_dropped_without_a_trace(bench: Workbench, b
     bench.hear_all()
     assert client.conn.state == CLOSED
     assert (bench.responses(), bench.log()) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("begun", "what"), [(b"GET /a.t", "head"), (b"\r\nG", "head"), (BODY_HEAD, "body"), (BODY_HEAD + b"12", "body")]
+)
+@pytest.mark.parametrize("earlier", [b"", GET])
+def test_a_request_that_is_cut_short_is_400(bench: Workbench, begun: bytes, what: str, earlier: bytes) -> None:
+    client = bench.client().send(earlier + begun)
+    client.socket.shutdown(1)
+    bench.arrive(client)
+    got = bench.hear_all(client)
+    assert statuses(got) == [*([200] if earlier else []), 400]
+    assert f"<p>The request ends before its {what} does.</p>".encode() in got
+    assert client.conn.state == CLOSED
+    line = begun.partition(b"\r\n")[0 if begun[:1] == b"G" else 2].decode()
+    assert f'"{line}" 400 ' in bench.log()[-1]
+
+
+def test_who_leaves_in_the_middle_for_good_harms_nobody(bench: Workbench) -> None:
+    client = bench.client()
+    assert bench.ask(client, BODY_HEAD) == b""
+    client.close()
+    bench.arrive(client)
+    bench.hear_all()
+    assert client.conn.state == CLOSED
+    assert statuses(bench.ask(bench.client(), GET)) == [200]
 
 
 # Bodies.
