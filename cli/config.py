@@ -19,7 +19,7 @@ from wsrv.cli.linux import require_linux
 from wsrv.cli.rules import NAMES
 from wsrv.cli.table import FILE_NAME, KEYS, SETTINGS, options
 from wsrv.cli.units import Place
-from wsrv.cli.values import Value, config_file, in_force, resolve, survey
+from wsrv.cli.values import Value, config_file, in_force, resolve, survey, unknown_variables
 from wsrv.cli.voice import TerminalVoice
 
 _PRECEDENCE = """\b
@@ -90,8 +90,11 @@ def check(file: str | None) -> None:
     faults += _faults_here({key: value for key, value in values.items() if value.layer == "file"})
     if faults:
         raise Stop(CHECK_FAILED, "\n".join(faults))
+    voice = TerminalVoice()
+    for line in unknown_variables(os.environ):
+        voice.warn(line)
     for note in found.notes:
-        TerminalVoice().say(note)
+        voice.say(note)
     number = sum(key in (*KEYS, *NAMES) or (key != TABLE and is_of_table(key)) for key in found.entries)
     _print(f"{found.path}: {number} setting{'' if number == 1 else 's'}, no fault\n")
 

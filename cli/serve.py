@@ -19,7 +19,7 @@ from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
 from wsrv.cli.table import options
 from wsrv.cli.units import AUTO, OFF
-from wsrv.cli.values import Value, config_file, in_force, resolve
+from wsrv.cli.values import Value, config_file, in_force, resolve, unknown_variables
 from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.settings import (
     CacheSettings,
@@ -93,6 +93,8 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
         voice.say(f"settings from {file.path}")
         for note in file.notes:
             voice.say(note)
+    for line in unknown_variables(os.environ):
+        voice.warn(line)
     if os.geteuid() == 0:
         voice.warn("running as root, so workers can read every file of this machine; better use an ordinary user")
     try:

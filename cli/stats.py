@@ -50,6 +50,8 @@ def table(document: Mapping[str, Any]) -> list[str]:
         ("connections", _connections(document)),
         ("answers", _counts(document.get("responses"))),
         ("limits", _counts(document.get("limits"))),
+        ("tls", _counts(document.get("tls"))),
+        ("proxy", _counts(document.get("proxy"))),
         ("cache", _cache(_mapping(document.get("cache")))),
         ("latency", _latency(_mapping(document.get("latency_ms")))),
         ("log", [f"{_count(document['log_dropped'])} lines dropped"] if document.get("log_dropped") else []),

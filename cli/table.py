@@ -32,6 +32,7 @@ from wsrv.cli.units import (
 from wsrv.cli.words import CacheControl, OneOf, Origins
 
 FILE_NAME = "wsrv.toml"
+VARIABLE_PREFIX = "WSRV_"
 FILE_VARIABLE = "WSRV_CONFIG"
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -72,7 +73,7 @@ class Setting:
     @property
     def variable(self) -> str:
         """The environment variable."""
-        return "WSRV_" + self._name.upper()
+        return VARIABLE_PREFIX + self._name.upper()
 
     @property
     def parameter(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from wsrv.cli import configfile, contenttypes, rules
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
-from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, TIMEOUTS, Setting
+from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, TIMEOUTS, VARIABLE_PREFIX, Setting
 from wsrv.cli.units import AUTO
 
 DEFAULT = "default"
@@ -79,6 +79,25 @@ def survey(
                 faults.append((lines.get(key, 0), _unknown(key, value, file)))
         faults += file.faults
     return values, [text for _, text in sorted(faults, key=itemgetter(0))]
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """What there is to say of variables that are called like settings and are none, a line each.
+
+    No fault: other programs may use the prefix, and a variable that is set to nothing counts as not set.
+    """
+    from wsrv.plugins.entrypoints import DISABLE_VARIABLE
+
+    known = {setting.variable.removeprefix(VARIABLE_PREFIX): setting.variable for setting in SETTINGS}
+    known |= {setting.key: setting.variable for setting in SETTINGS}
+    read = {*known.values(), FILE_VARIABLE, DISABLE_VARIABLE}
+    lines = []
+    for name in sorted(environ):
+        if name.startswith(VARIABLE_PREFIX) and name not in read and environ[name]:
+            near = nearest(name.removeprefix(VARIABLE_PREFIX), known)
+            hint = f"; did you mean {known[near]}?" if near else ""
+            lines.append(f"{name} is set, and no setting has that variable{hint}")
+    return lines
 
 
 def in_force(values: Mapping[str, Value]) -> dict[str, Value]:

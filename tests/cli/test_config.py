@@ -226,6 +226,15 @@ def test_check_looks_at_the_file_of_the_environment_and_at_no_other_layer(tmp_pa
     assert (run.returncode, run.stdout) == (0, "x.toml: 1 setting, no fault\n")
 
 
+def test_check_warns_of_variables_that_no_setting_has(tmp_path: Path) -> None:
+    (tmp_path / "wsrv.toml").write_text("server.port = 1\n")
+    run = wsrv("config", "check", cwd=tmp_path, env={"WSRV_WORKER": "2", "WSRV_PORT": "3"})
+    assert (run.returncode, run.stdout) == (0, "wsrv.toml: 1 setting, no fault\n")
+    assert run.stderr == (
+        "wsrv: warning: WSRV_WORKER is set, and no setting has that variable; did you mean WSRV_WORKERS?\n"
+    )
+
+
 # import
 
 

@@ -80,6 +80,15 @@ def stats(tmp_path: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return wsrv("stats", "--runtime-dir", str(tmp_path / "run"), *args)
 
 
+def test_what_was_counted_of_tls_and_proxies_has_a_line_each() -> None:
+    document = DOCUMENT | {"tls": {"handshakes": 1200, "failures": 3}, "proxy": {"malformed": 2}}
+    lines = table(document)
+    assert "tls          failures: 3  handshakes: 1,200" in lines
+    assert "proxy        malformed: 2" in lines
+    unused = table(DOCUMENT | {"tls": {"handshakes": 0, "failures": 0}, "proxy": {"malformed": 0}})
+    assert unused == table(DOCUMENT)
+
+
 def test_json_is_the_servers_document(tmp_path: Path, start: Any) -> None:
     start("8080")
     run = stats(tmp_path, "--json")

@@ -11,7 +11,7 @@ from wsrv.cli import configfile, cpus, serve
 from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import KEYS, SETTINGS
-from wsrv.cli.values import in_force, resolve
+from wsrv.cli.values import in_force, resolve, unknown_variables
 from wsrv.engine.settings import CacheSettings, LimitSettings, ListenSettings, LogSettings, ProcessSettings
 
 
@@ -174,3 +174,30 @@ def test_options_of_serve_follow_from_the_table() -> None:
 
 def test_no_two_settings_share_a_name() -> None:
     assert len({setting.variable for setting in SETTINGS}) == len(set(KEYS)) == len(SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("WSRV_PROT", "WSRV_PORT"),
+        ("WSRV_SERVER_PORT", "WSRV_PORT"),
+        ("WSRV_ROOT", "WSRV_SITE_ROOT"),
+        ("WSRV_LISTING", "WSRV_SITE_LISTING"),
+        ("WSRV_CACHE_SIZ", "WSRV_CACHE_SIZE"),
+        ("WSRV_port", "WSRV_PORT"),
+        ("WSRV_HEAD_TIMEOUT", "WSRV_LIMITS_HEAD_TIMEOUT"),
+    ],
+)
+def test_a_variable_that_no_setting_has_is_told_with_the_nearest_that_one_has(name: str, meant: str) -> None:
+    line = f"{name} is set, and no setting has that variable; did you mean {meant}?"
+    assert unknown_variables({name: "1", "WSRV_HOST": "h"}) == [line]
+
+
+def test_a_variable_like_none_is_told_without_a_guess() -> None:
+    assert unknown_variables({"WSRV_XYZZY": "1"}) == ["WSRV_XYZZY is set, and no setting has that variable"]
+
+
+def test_variables_that_are_read_or_empty_or_of_others_are_not_told() -> None:
+    known = {setting.variable: "1" for setting in SETTINGS}
+    others = {"WSRV_CONFIG": "x", "WSRV_DISABLE_PLUGINS": "x", "WSRV_PROT": "", "_WSRV_COMPLETE": "x", "WSRVPORT": "1"}
+    assert unknown_variables(known | others) == []

@@ -31,6 +31,14 @@ def assert_no_trace(launch: Launcher) -> None:
 _LISTENING = re.compile(rb"wsrv: listening on http://127\.0\.0\.1:(\d+)\n")
 
 
+def test_a_variable_that_no_setting_has_is_warned_of(launch: Launcher, site: Path) -> None:
+    server = launch(site, env=environment(WSRV_WORKER="1"))
+    assert server.get("/").status == 200
+    assert "warning: WSRV_WORKER is set, and no setting has that variable; did you mean WSRV_WORKERS?\n" in (
+        server.said.read_text()
+    )
+
+
 # Starts that fail.
 
 
