@@ -1,0 +1,1 @@
+"""The load generator: what `wsrv bench` asks with, and what it counts."""
