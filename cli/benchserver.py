@@ -2,13 +2,11 @@
 # of its own that goes when it goes.
 """A server under test."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -38,14 +36,15 @@ class OwnServer:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._popen.send_signal(signal.SIGINT)
         try:
             self._popen.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._popen.kill()
             self._popen.wait()
-        self._listener.join()
         assert self._popen.stderr is not None
         self._popen.stderr.close()
         self._folder.cleanup()
@@ -77,12 +76,11 @@ class OwnServer:
             if found := _LISTENING.search(line):
                 self.url = found[1]
                 break
-        # What it says later is read, so that it never waits for a reader.
-        self._listener = threading.Thread(target=self._popen.stderr.read, daemon=True)
+        # What it says later nobody reads: it drops what would have to wait for a reader.
         if not self.url:
             self._popen.wait()
+            self._popen.stderr.close()
             raise Stop(CANNOT_START, "\n".join(["the server does not start:", *self._said]))
-        self._listener.start()
 
     def _root(self, folder: Path) -> list[str]:
         if _names_a_root(self._options):
@@ -98,4 +96,4 @@ def _names_a_root(options: Sequence[str]) -> bool:
     from wsrv.cli.serve import command
 
     context: Any = command.make_context("serve", list(options), resilient_parsing=True)
-    return context.params.get("root") is not None or bool(os.environ.get("WSRV_ROOT"))
+    return context.params.get("site_root") is not None

@@ -1,11 +1,11 @@
 # Which of several is better, where that can be said at all.
 #
-# All contenders run in each round, one after the other, so that what else the machine does falls on all alike, and it is
-# the ratio within a round that is looked at. Its median lies, with a probability that is known for any distribution,
+# All contenders run in each round, one after the other, so that what else the machine does falls on all alike, and it
+# is the ratio within a round that is looked at. Its median lies, with a probability that is known for any distribution,
 # between two of the ordered ratios (the sign test's interval: Conover, Practical Nonparametric Statistics, 3.2).
 """Medians with their confidence intervals, and winners."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import comb
 from statistics import median
 from typing import NamedTuple
@@ -41,7 +41,7 @@ def ratios(rounds: Sequence[float], against: Sequence[float]) -> list[float]:
     return [mine / other for mine, other in zip(rounds, against, strict=True) if other]
 
 
-def winner(contenders: dict[str, Sequence[float]], more_is_better: bool) -> str | None:
+def winner(contenders: Mapping[str, Sequence[float]], more_is_better: bool) -> str | None:
     """The contender that is better than each other one by more than chance explains; None where there is no such."""
     best = (max if more_is_better else min)(contenders, key=lambda name: median(contenders[name]))
     for name, values in contenders.items():

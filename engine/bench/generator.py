@@ -95,7 +95,7 @@ class Generator:
         plan = self._plan
         if plan.warm_up_seconds:
             self._carry_out(_ENDLESS, plan.warm_up_seconds)
-            self._tally = Tally()
+            self._tally = Tally(warm_up_answers=self._tally.answers)
             self._words[ANSWERS] = self._words[FAILURES] = 0
         began_ns, cpu_ns = monotonic_ns(), process_time_ns()
         self._carry_out(_ENDLESS if plan.number is None else plan.number, plan.seconds)
@@ -118,7 +118,7 @@ class Generator:
         while True:
             over = now_ns >= end_ns or self._words[STOP]
             if schedule is not None:
-                self._send_due(schedule, min(now_ns, end_ns))
+                self._send_due(schedule, min(now_ns, end_ns - 1))
             if over:
                 self._budget = 0
             elif schedule is None:
@@ -242,8 +242,8 @@ class Generator:
             gone = os.write(client.fd, request)
         except BlockingIOError:
             gone = 0
-        except OSError:
-            self._fail(client, "reset")
+        except OSError as error:
+            self._fail(client, _kind(error))
             return
         if gone != len(request):
             client.unsent = request[gone:]
@@ -265,9 +265,9 @@ class Generator:
             sock.connect(self._plan.address)
         except BlockingIOError:
             pass
-        except OSError:
+        except OSError as error:
             sock.close()
-            self._fail(client, "connect")
+            self._fail(client, _kind(error))
             return False
         if self._family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -285,7 +285,7 @@ class Generator:
         except BlockingIOError:
             return
         except OSError as error:
-            self._fail(client, "connect" if isinstance(error, ConnectionRefusedError) else "reset")
+            self._fail(client, _kind(error))
             return
         client.unsent = client.unsent[gone:]
         if not client.unsent:
@@ -298,7 +298,7 @@ class Generator:
         except BlockingIOError:
             return
         except OSError as error:
-            self._fail(client, "connect" if isinstance(error, ConnectionRefusedError) else "reset")
+            self._fail(client, _kind(error))
             return
         self._take(client, piece, monotonic_ns(), at_will)
 
@@ -407,6 +407,13 @@ class Generator:
                 self._fail(client, "timeout")
 
 
+def _kind(error: OSError) -> str:
+    """What an error is counted as."""
+    if isinstance(error, ConnectionRefusedError):
+        return "refused"
+    return "reset" if isinstance(error, ConnectionError) else (error.strerror or "error").lower()
+
+
 class Schedule:
     """When requests are due: at even distances, from `began_ns` on."""
 
@@ -427,4 +434,4 @@ class Schedule:
 
     def unsent(self, end_ns: int) -> int:
         """How many were due before `end_ns`, and were not sent."""
-        return max(0, int((end_ns - self._began_ns) / self._interval_ns) - self._taken)
+        return max(0, int((end_ns - 1 - self._began_ns) / self._interval_ns) + 1 - self._taken)

@@ -80,4 +80,4 @@ def figure(run: Mapping[str, Any], name: str) -> float | None:
     found: Any = run
     for key in FIGURES[name]:
         found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+    return None if found is None else float(found)

@@ -31,6 +31,7 @@ class Tally:
     `raw` and `corrected`: histograms of durations. `total_ns`, `squares`, `least_ns`, `most_ns`: of the raw ones.
     `late`: how long after its time a request was sent though a connection was free: the generator's own fault.
     `errors`: by kind; `statuses`: by status. `unsent`: were due, and had no connection until the end.
+    `warm_up_answers`: those before anything was counted.
     `elapsed_ns` and `cpu_ns`: of the process that is the slowest, and of the one that worked hardest.
     """
 
@@ -47,6 +48,7 @@ class Tally:
     unsent: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
+    warm_up_answers: int = 0
     elapsed_ns: int = 0
     cpu_ns: int = 0
     cpu_total_ns: int = 0
@@ -59,7 +61,16 @@ class Tally:
                 mine[bucket] += count
         if other.answers:
             self.least_ns = min(self.least_ns, other.least_ns) if self.answers else other.least_ns
-        for name in ("answers", "total_ns", "squares", "received_bytes", "connections", "unsent", "cpu_total_ns"):
+        for name in (
+            "answers",
+            "total_ns",
+            "squares",
+            "received_bytes",
+            "connections",
+            "unsent",
+            "cpu_total_ns",
+            "warm_up_answers",
+        ):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("most_ns", "elapsed_ns", "cpu_ns"):
             setattr(self, name, max(getattr(self, name), getattr(other, name)))
@@ -121,7 +132,7 @@ def with_omitted(histogram: Sequence[int], interval_ns: int) -> "array[int]":
         return found
     for bucket, count in filled(histogram):
         missing_ns = bucket_top_ns(bucket) - interval_ns
-        while missing_ns >= interval_ns:
+        while missing_ns > 0:
             found[bucket_of(missing_ns // UNIT_NS)] += count
             missing_ns -= interval_ns
     return found

@@ -8,7 +8,7 @@ from typing import Any
 
 from wsrv.engine.master.slot import Slot, Totals, WorkerProcess
 from wsrv.engine.shm import row
-from wsrv.engine.shm.histogram import percentile_ns
+from wsrv.engine.shm.histogram import bucket_top_ns, percentile_ns
 from wsrv.engine.version import VERSION
 
 SCHEMA = 1
@@ -25,6 +25,11 @@ def spread(histogram: Sequence[int], max_ns: int, quantiles: Mapping[str, float]
     found = {name: percentile_ns(histogram, fraction) for name, fraction in quantiles.items()}
     ms = {name: _milliseconds(None if ns is None else min(ns, max_ns)) for name, ns in found.items()}
     return {**ms, "max": _milliseconds(max_ns if any(histogram) else None)}
+
+
+def buckets(histogram: Sequence[int]) -> list[tuple[float | None, int]]:
+    """The buckets in which something was counted: the longest duration that falls into each, in ms, and the count."""
+    return [(_milliseconds(bucket_top_ns(bucket)), count) for bucket, count in enumerate(histogram) if count]
 
 
 def responses(counts: Sequence[int]) -> dict[str, int]:
@@ -119,8 +124,10 @@ def document(
             "evictions": counts[row.EVICTIONS],
         },
         "latency_ms": spread(totals.histogram, totals.max_ns, _LATENCY_QUANTILES),
+        "latency_buckets": buckets(totals.histogram),
         "queue": [_queue(slot) for slot in slots],
         "queue_wait_ms": spread(totals.waits, totals.wait_max_ns, _WAIT_QUANTILES),
+        "queue_wait_buckets": buckets(totals.waits),
         "log_dropped": counts[row.LOG_DROPPED],
         "workers": [_worker(slot, now_ns) for slot in slots],
         "ipc": parts["ipc"],

@@ -1,0 +1,257 @@
+# One measurement, and several: the server under test, the plan, the fleet, and what the server says of itself.
+#
+# Rule: what was started is stopped, however it ends. The first Ctrl-C ends the run with what there is, a second one
+#       at once.
+"""Carrying out what `wsrv bench` is asked for."""
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from wsrv.cli import running
+from wsrv.cli.benchserver import OwnServer
+from wsrv.cli.exits import NO_SERVER, USAGE, Stop
+from wsrv.cli.progress import Progress
+from wsrv.cli.voice import TerminalVoice
+from wsrv.engine.bench import processes, workload
+from wsrv.engine.bench.document import document
+from wsrv.engine.bench.fleet import Fleet, Lost
+from wsrv.engine.bench.joined import joined
+from wsrv.engine.bench.plan import Plan
+from wsrv.engine.bench.tally import Tally
+from wsrv.engine.bench.workload import BadTarget, Target
+
+DEFAULT_SECONDS = 10.0
+_SHOWN_SECONDS = 0.2
+# Descriptors that a process of the generator has beside its connections.
+_SPARE_FDS = 64
+
+Document = dict[str, Any]
+
+
+def warn(text: str) -> None:
+    """A warning on stderr."""
+    TerminalVoice().warn(text)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for. `paths` are empty where the URL says what to ask for."""
+
+    url: str | None
+    server_options: tuple[str, ...]
+    connections: int
+    number: int | None
+    seconds: float | None
+    rate: float | None
+    keep_alive: bool
+    pipeline: int
+    fields: tuple[tuple[str, str], ...]
+    paths: tuple[str, ...]
+    picks: tuple[int, ...]
+    workload: dict[str, Any]
+    warm_up_seconds: float
+    timeout_seconds: float
+    processes: int
+
+    @classmethod
+    def of(cls, how: Mapping[str, Any], server_options: Sequence[str]) -> "Wanted":
+        """What the options say. Raises click.UsageError and Stop."""
+        if how["url"] is not None and server_options:
+            raise click.UsageError("options of serve are for a server of bench's own; leave URL out")
+        if how["requests"] and how["duration"]:
+            raise click.UsageError("--requests and --duration exclude each other")
+        if how["pipeline"] > 1 and (how["rate"] or how["no_keepalive"]):
+            raise click.UsageError("--pipeline goes with neither --rate nor --no-keepalive")
+        if how["zipf"] and not how["urls"]:
+            raise click.UsageError("--zipf draws from what --urls lists")
+        paths: list[str] = []
+        picks: Sequence[int] = (0,)
+        if how["urls"]:
+            try:
+                paths, picks = workload.distinct(workload.targets_in(Path(how["urls"])))
+            except BadTarget as error:
+                raise Stop(USAGE, str(error)) from error
+            if how["zipf"]:
+                picks = tuple(workload.zipf(len(paths), how["zipf"]))
+        spare = max(1, (os.cpu_count() or 2) // 2)
+        return cls(
+            url=how["url"],
+            server_options=tuple(server_options),
+            connections=how["connections"],
+            number=how["requests"],
+            seconds=None if how["requests"] else how["duration"] or DEFAULT_SECONDS,
+            rate=how["rate"],
+            keep_alive=not how["no_keepalive"],
+            pipeline=how["pipeline"],
+            fields=tuple(_field(text) for text in how["header"]),
+            paths=tuple(paths),
+            picks=tuple(picks),
+            workload={"urls": how["urls"], "zipf": how["zipf"]},
+            warm_up_seconds=how["warm_up"],
+            timeout_seconds=how["timeout"],
+            processes=how["processes"] or spare,
+        )
+
+    def plan(self, target: Target) -> Plan:
+        """How to ask `target`."""
+        paths = self.paths or (target.path,)
+        return Plan(
+            address=target.address,
+            requests=tuple(workload.request(target, path, self.keep_alive, self.fields) for path in paths),
+            picks=self.picks,
+            connections=self.connections,
+            number=self.number,
+            seconds=self.seconds,
+            keep_alive=self.keep_alive,
+            pipeline=self.pipeline,
+            rate=self.rate,
+            timeout_seconds=self.timeout_seconds,
+            warm_up_seconds=self.warm_up_seconds,
+        )
+
+
+def _field(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip() or not text.isascii() or not text.isprintable():
+        raise click.UsageError(f"{text!r} is not a field, as 'Accept-Encoding: br'")
+    return name.strip(), value.strip()
+
+
+class Subject(NamedTuple):
+    """What is measured. `pid`: of the server, where it is on this machine; `running`: where it is one of wsrv's."""
+
+    url: str
+    target: Target
+    pid: int | None
+    running: Any
+
+
+@contextlib.contextmanager
+def _subject(wanted: Wanted, options: Sequence[str] = ()) -> Iterator[Subject]:
+    """The server at URL, or one that is there until the context ends. Raises Stop."""
+    if wanted.url is not None:
+        yield _there(wanted.url)
+        return
+    with OwnServer([*wanted.server_options, *options]) as own:
+        yield Subject(own.url, workload.target_of(own.url), own.pid, running.find(None, own.runtime_dir))
+
+
+def _there(url: str) -> Subject:
+    try:
+        target = workload.target_of(url)
+    except BadTarget as error:
+        raise Stop(USAGE, str(error)) from error
+    if isinstance(target.address, str) or not target.is_local:
+        return Subject(url, target, None, None)
+    pid = processes.listening(target.address[1])
+    own = [server for server in running.servers(None) if pid is not None and server.pid == pid]
+    return Subject(url, target, pid, own[0] if own else None)
+
+
+def measure(wanted: Wanted, connections: Sequence[int]) -> tuple[list[Document], bool]:
+    """A run for each number of connections; and whether somebody has interrupted it. Raises Stop."""
+    found: list[Document] = []
+    with _subject(wanted) as subject:
+        _knock(wanted, subject)
+        for number in connections:
+            run, interrupted = _run(replace(wanted, connections=number), subject, f"{number:,} connections")
+            if run["answers"] or not interrupted:
+                found.append(run)
+            if interrupted:
+                return found, True
+    return found, False
+
+
+def compare(wanted: Wanted, key: str, values: Sequence[str], rounds: int) -> tuple[dict[str, list[Document]], bool]:
+    """For each value of serve's option `key` its runs, round by round; and whether it was interrupted. Raises Stop."""
+    runs: dict[str, list[Document]] = {value: [] for value in values}
+    with contextlib.ExitStack() as stack:
+        subjects = {value: stack.enter_context(_subject(wanted, (f"--{key}", value))) for value in values}
+        for subject in subjects.values():
+            _knock(wanted, subject)
+        for number in range(rounds):
+            for value, subject in subjects.items():
+                run, interrupted = _run(wanted, subject, f"round {number + 1} of {rounds}, {value}")
+                if interrupted:
+                    return {name: those[:number] for name, those in runs.items()}, True
+                runs[value].append(run)
+    return runs, False
+
+
+def _knock(wanted: Wanted, subject: Subject) -> None:
+    """Ask once, so that what never answers is said before anything is measured."""
+    plan = replace(wanted.plan(subject.target), connections=1, number=1, seconds=None, pipeline=1, rate=None)
+    tally, _ = _carry_out(replace(plan, warm_up_seconds=0), 1, "")
+    if tally.errors:
+        raise Stop(NO_SERVER, f"{subject.url} does not answer: {next(iter(tally.errors))}")
+    for status in tally.statuses:
+        if status >= 400 and not wanted.paths:
+            warn(f"{subject.url} answers {status}")
+
+
+def _run(wanted: Wanted, subject: Subject, what: str) -> tuple[Document, bool]:
+    plan = wanted.plan(subject.target)
+    number = min(wanted.processes, wanted.connections)
+    _make_room(-(-wanted.connections // number))
+    before = running.ask(subject.running, {"command": "stats"}) if subject.running else None
+    cpu = processes.cpu_seconds(subject.pid) if subject.pid else 0.0
+    tally, interrupted = _carry_out(plan, number, what)
+    cpu = processes.cpu_seconds(subject.pid) - cpu if subject.pid else 0.0
+    settings = {"path": subject.target.path, "server": list(wanted.server_options), **wanted.workload}
+    found = document(subject.url, plan, number, tally, settings)
+    if subject.pid:
+        # The warm-up cost CPU too.
+        asked = tally.answers + tally.warm_up_answers
+        server: dict[str, Any] = {"cpu_us_per_request": round(cpu / asked * 1e6, 2) if asked else None}
+        if before is not None:
+            server |= joined(before, running.ask(subject.running, {"command": "stats"}))
+        found["server"] = server
+    return found, interrupted
+
+
+def _carry_out(plan: Plan, number: int, what: str) -> tuple[Tally, bool]:
+    """What came of the plan, and whether it was cut short."""
+    fleet = Fleet(plan, number)
+    interrupted = False
+    through = False
+    try:
+        with Progress() as progress:
+            progress.begin(what, plan.number or 0)
+            fleet.go()
+            shown = 0
+            while not through:
+                try:
+                    through = fleet.wait(_SHOWN_SECONDS)
+                    done = sum(fleet.progress())
+                    progress.step(done - shown)
+                    shown = done
+                except KeyboardInterrupt:
+                    if interrupted:
+                        raise
+                    interrupted = True
+                    fleet.stop()
+            return fleet.result(), interrupted
+    except Lost as error:
+        raise Stop(NO_SERVER, str(error)) from error
+    finally:
+        if not through:
+            fleet.kill()
+
+
+def _make_room(connections: int) -> None:
+    """Raise the limit of descriptors to what a process needs. Raises Stop."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = connections + _SPARE_FDS
+    if needed > hard:
+        raise Stop(
+            USAGE, f"{connections:,} connections a process are more than the {hard:,} descriptors that it may have"
+        )
+    if needed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,191 @@
+# What `wsrv bench` shows a person: one run as a table, several as rows. At most 80 columns.
+"""The tables of `wsrv bench`."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from textwrap import wrap
+from typing import Any
+
+from wsrv.engine.bench.comparison import CONFIDENCE, FEWEST_ROUNDS, interval, winner
+from wsrv.engine.bench.document import PERCENTILES
+from wsrv.engine.bench.joined import tail
+from wsrv.engine.bench.requirement import figure
+
+_LABEL = 14
+_WIDTH = 80
+_SHOWN = {"p50": "50 %", "p75": "75 %", "p90": "90 %", "p95": "95 %", "p99": "99 %", "p999": "99.9 %"}
+# The columns of the table that began this program: ApacheBench's figures by concurrency.
+_REPORT = (
+    ("at once", "settings.connections", "{:,}"),
+    ("time s", "seconds", "{:.2f}"),
+    ("failed", "failures", "{:,}"),
+    ("req/s", "rps", "{:,.0f}"),
+    ("ms/req", "", "{:.3f}"),
+    ("min", "latency_ms.min", "{:.2f}"),
+    ("mean", "latency_ms.mean", "{:.2f}"),
+    ("sd", "latency_ms.sd", "{:.2f}"),
+    ("median", "latency_ms.p50", "{:.2f}"),
+    ("max", "latency_ms.max", "{:.1f}"),
+)
+# What contenders are compared by: the figure, its heading, whether more is better, how it is written.
+COMPARED = (
+    ("rps", "req/s", True, "{:,.0f}"),
+    ("p99", "p99 ms", False, "{:.2f}"),
+    ("server.cpu_us", "CPU us/req", False, "{:.1f}"),
+)
+
+
+def run(found: Mapping[str, Any]) -> list[str]:
+    """One run."""
+    settings, latency = found["settings"], found["latency_ms"]
+    how = f"{settings['connections']:,} connections" + ("" if settings["keep_alive"] else ", one a request")
+    how += f", {settings['pipeline']} in the pipeline" if settings["pipeline"] > 1 else ""
+    how += f", {settings['targets']:,} targets" if settings["targets"] > 1 else ""
+    lines = [f"{found['url']}, {how}", ""]
+    failures = _counts({**found["errors"], **{s: n for s, n in found["statuses"].items() if int(s) >= 400}})
+    rate = f"{found['rps']:,.0f}/s" + (f" of {settings['rate']:,.0f}/s wanted" if settings["rate"] else "")
+    for label, text in (
+        ("answers", f"{found['answers']:,} in {found['seconds']:.2f} s: {rate}, {_size(found['bytes'])}"),
+        ("failed", f"{found['failures']:,}" + (f"  ({failures})" if failures else "")),
+        ("not sent", f"{found['unsent']:,}: no connection was free" if found["unsent"] else ""),
+        ("latency ms", _latency(latency)),
+    ):
+        lines += _row(label, text) if text else []
+    lines += ["", f"{'':<{_LABEL}}{'as seen':>10}{'corrected':>12}   (for coordinated omission)"]
+    for name in PERCENTILES:
+        seen, corrected = latency[name], found["corrected_ms"][name]
+        lines.append(f"{_SHOWN[name]:<{_LABEL}}{_ms(seen):>10}{_ms(corrected):>12}")
+    lines += ["", *_server(found)]
+    client = found["client"]
+    lines.append(f"{'client':<{_LABEL}}busy {100 * client['cpu_share']:.0f} % of the time")
+    return [line.rstrip() for line in lines]
+
+
+def _server(found: Mapping[str, Any]) -> list[str]:
+    server = found.get("server")
+    if not server:
+        return []
+    cpu = server.get("cpu_us_per_request")
+    lines = [f"{'server':<{_LABEL}}" + (f"{cpu:.1f} us of CPU a request" if cpu is not None else "CPU not seen")]
+    if "requests_by_worker" in server:
+        cache = server["cache"]
+        asked = cache["hits"] + cache["misses"]
+        hits = f"{100 * cache['hits'] / asked:.1f} % cache hits, " if asked else ""
+        workers = ", ".join(f"{number:,}" for number in server["requests_by_worker"])
+        lines += _row("", f"{hits}requests by worker: {workers}")
+        for label, key in (("in service", "service_ms"), ("in the queue", "queue_wait_ms")):
+            spread = server[key]
+            if spread and spread["p50"] is not None:
+                lines.append(
+                    f"{'':<{_LABEL}}{label} ms: p50 {_ms(spread['p50'])}, p99 {_ms(spread['p99'])},"
+                    f" p99.9 {_ms(spread['p999'])}"
+                )
+        if sentence := tail(found["latency_ms"]["p99"], server):
+            lines += _row("the tail", sentence)
+    return lines
+
+
+def _row(label: str, text: str) -> list[str]:
+    """The text beside its label, wrapped."""
+    return wrap(text, _WIDTH, initial_indent=f"{label:<{_LABEL}}", subsequent_indent=" " * _LABEL)
+
+
+def report(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Several runs, a line each, as the table of a study has them."""
+    rows = [tuple(heading for heading, _, _ in _REPORT)]
+    for found in runs:
+        flat = {**found, "settings.connections": found["settings"]["connections"]}
+        flat |= {f"latency_ms.{name}": value for name, value in found["latency_ms"].items()}
+        each = 1000 * found["seconds"] / found["answers"] if found["answers"] else None
+        rows.append(tuple(_cell(flat.get(key) if key else each, form) for _, key, form in _REPORT))
+    return columns(rows)
+
+
+def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Contenders, a line each: medians, and between which bounds they lie."""
+    rows = [(axis, *(heading for _, heading, _, _ in COMPARED), "fairness", "failed")]
+    for name, rounds in runs.items():
+        cells = [_bounds([figure(each, key) for each in rounds], form) for key, _, _, form in COMPARED]
+        fair = [each["server"]["fairness"] for each in rounds if each["server"].get("fairness")]
+        fairness = _cell(interval(fair).median if fair else None, "{:.2f}")
+        rows.append((name, *cells, fairness, f"{sum(each['failures'] for each in rounds):,}"))
+    lines = columns(rows)
+    number = min(map(len, runs.values()))
+    lines += ["", f"medians of {number} interleaved rounds; in brackets where {100 * CONFIDENCE:.0f} % of the time"]
+    lines[-1] += " they lie" if number >= FEWEST_ROUNDS else f" they would lie, with {FEWEST_ROUNDS} rounds or more"
+    for key, heading, more, _ in COMPARED:
+        values = {name: [figure(each, key) for each in rounds] for name, rounds in runs.items()}
+        if any(value is None for each in values.values() for value in each):
+            continue
+        best = winner({name: [float(v or 0) for v in each] for name, each in values.items()}, more)
+        lines.append(f"{heading + ':':<12}" + (f"{best} is best" if best else "no winner: chance explains it"))
+    return lines
+
+
+def _bounds(values: Sequence[float | None], form: str) -> str:
+    there = [value for value in values if value is not None]
+    if not there:
+        return "-"
+    found = interval(there)
+    return f"{form.format(found.median)} ({form.format(found.low)}-{form.format(found.high)})"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows as lines, each column as wide as it must be: the first flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            f"{text:<{width}}" if not at else f"{text:>{width}}"
+            for at, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+
+
+def _latency(latency: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {_ms(latency[name])}" for name in ("min", "mean", "sd", "max"))
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {number:,}" for name, number in counts.items() if number)
+
+
+def _cell(value: Any, form: str) -> str:
+    return "-" if value is None else form.format(value)
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if value < 10 else f"{value:,.1f}"
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:,.0f} B" if unit == "B" else f"{size:,.1f} {unit}"
+        size /= 1024
+    return f"{size:,.1f} TiB"
+
+
+def as_csv(runs: Iterable[Mapping[str, Any]]) -> str:
+    """The runs as CSV (RFC 4180), a line each, with a heading."""
+    keys = (
+        *(("settings", name) for name in ("connections", "processes", "keep_alive", "pipeline", "rate", "server")),
+        *((name,) for name in ("url", "answers", "failures", "unsent", "seconds", "rps", "bytes")),
+        *(("latency_ms", name) for name in ("min", "mean", "sd", *PERCENTILES, "max")),
+        *(("corrected_ms", name) for name in PERCENTILES),
+        ("client", "cpu_share"),
+        ("server", "cpu_us_per_request"),
+    )
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([".".join(key) for key in keys])
+    for found in runs:
+        writer.writerow([_found(found, key) for key in keys])
+    return text.getvalue()
+
+
+def _found(document: Any, key: Sequence[str]) -> Any:
+    for step in key:
+        document = document.get(step) if isinstance(document, Mapping) else None
+    return " ".join(map(str, document)) if isinstance(document, list) else document
