@@ -27,9 +27,9 @@ def spread(histogram: Sequence[int], max_ns: int, quantiles: Mapping[str, float]
     return {**ms, "max": _milliseconds(max_ns if any(histogram) else None)}
 
 
-def buckets(histogram: Sequence[int]) -> list[tuple[float | None, int]]:
+def buckets(histogram: Sequence[int]) -> list[list[float]]:
     """The buckets in which something was counted: the longest duration that falls into each, in ms, and the count."""
-    return [(_milliseconds(bucket_top_ns(bucket)), count) for bucket, count in enumerate(histogram) if count]
+    return [[round(bucket_top_ns(bucket) / 1e6, 3), count] for bucket, count in enumerate(histogram) if count]
 
 
 def responses(counts: Sequence[int]) -> dict[str, int]:
