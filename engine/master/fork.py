@@ -4,6 +4,8 @@
 # Rule 2: a child closes every descriptor that is not on its list: a client's descriptor that it inherited would hold
 #         back that client's FIN, the runtime folder's would keep a dead server's name taken.
 # Rule 3: a child never returns into the master's frames; it ends in os._exit.
+# Rule 4: signals wait across the fork. A child that met one with the master's handlers would lose it, or wake the
+#         master with it: a drain right after a birth would never reach the newborn.
 """Forking."""
 
 import contextlib
@@ -22,17 +24,24 @@ _EXIT_BUG = 70
 
 
 def fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
-    """Fork a child that does `work` and ends; its pid."""
+    """Fork a child that does `work` and ends; its pid. SIGTERM waits in the child until `work` unblocks it."""
     strangers = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     if strangers:
         raise CannotStart(f"a plugin has started thread {strangers[0]!r}, and a process with threads must not fork")
     _flush()
-    pid = os.fork()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+    except OSError:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        raise
     if pid:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
     status = _EXIT_BUG
     try:
         _settle_in(keep, name)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGTERM})
         work()
         status = 0
     except BaseException:

@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LISTEN = "0A"
-_LOOK_SECONDS = 0.3
+# The server has failed to start by then: a name is worth the wait, on a busy machine too.
+_LOOK_SECONDS = 2.0
 _COMMAND_CHARACTERS = 60
 
 

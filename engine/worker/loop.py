@@ -175,6 +175,7 @@ class Worker:
         epoll.register(self._station.master, select.EPOLLIN)
         signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         # What exists now lives as long as the process: the collector need not look at it again, and what a request
         # leaves behind has no cycles.
         gc.collect()

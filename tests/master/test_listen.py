@@ -18,6 +18,11 @@ from wsrv.engine.master.outcome import CannotStart
 from wsrv.engine.settings import ListenSettings
 
 
+@pytest.fixture(autouse=True)
+def _all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holder, "_LOOK_SECONDS", 60.0)
+
+
 class Heard:
     """A Voice that remembers."""
 
