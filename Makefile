@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 # The stamps hold the PYTHON that they were made with; an environment of another one, or a broken one, is stale.
 STALE := $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/made-with 2>/dev/null)" = "$(PYTHON)" ] || echo stale)
 
-.PHONY: help run test check lint package clean stale
+.PHONY: help run test check lint package bench clean stale
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -21,6 +21,7 @@ help:
 	@echo 'make test     all tests (ARGS="-k lru" adds options of pytest)'
 	@echo 'make lint     ruff, mypy --strict, import contracts'
 	@echo 'make check    lint, all tests, then the built wheel in an empty environment'
+	@echo 'make bench    CPU time a request, beside nginx and whatever other servers are installed'
 	@echo 'make clean    remove what the others made'
 
 run: $(VENV)/ready
@@ -48,6 +49,9 @@ lint: $(VENV)/ready-for-tests
 
 package: $(VENV)/ready-for-tests
 	$(BIN)/python tests/house/installed.py
+
+bench: $(VENV)/ready-for-tests
+	$(BIN)/python -m tests.bench.peers $(ARGS)
 
 clean:
 	rm -rf .venv .venv-* $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
