@@ -54,10 +54,8 @@ def document(entries: Sequence[Mapping[str, Any]], found: workers.Answers) -> di
     departures = [
         {**departure, "worker": worker} for worker, last in found.last.items() for departure in last["departures"]
     ]
-    each = [
-        {"worker": worker, **{key: last[key] for key in ("policy", "objects", "size_bytes", "evictions", "matching")}}
-        for worker, last in sorted(found.last.items())
-    ]
+    told = ("policy", "objects", "size_bytes", "evictions", "matching", "bequeathed")
+    each = [{"worker": worker, **{key: last[key] for key in told}} for worker, last in sorted(found.last.items())]
     totals = {key: sum(one[key] for one in each) for key in ("objects", "size_bytes", "evictions", "matching")}
     return {
         "schema": _SCHEMA,

@@ -46,6 +46,8 @@ class Slot:
     process: WorkerProcess | None = None
     restarts: int = 0
     stalled: bool = False
+    # What was hot with the worker that was here last, for the next one.
+    legacy: tuple[bytes, ...] = ()
 
 
 @dataclass(slots=True)

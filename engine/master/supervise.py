@@ -23,6 +23,7 @@ from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.slot import Process, Slot, Totals, WorkerProcess
 from wsrv.engine.settings import Settings
 from wsrv.engine.shm.clients import ClientTables
+from wsrv.engine.shm.hottest import HotLists
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import TAIL_WORD, Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
@@ -88,6 +89,7 @@ class Nursery:
         self._voice = voice
         self._free = list(range(len(mapping.rows)))
         self._clients = ClientTables(len(mapping.rows)) if settings.limits.bounds_guests else None
+        self._hottest = HotLists(len(mapping.rows))
         self._leavers: list[WorkerProcess] = []
         self._lifeline, self._lifeline_end = os.pipe2(os.O_CLOEXEC)
         self._master = os.pidfd_open(os.getpid())
@@ -118,6 +120,9 @@ class Nursery:
         shared = [self._mapping.bell, self._master, self.ready, self._lifeline_end]
         keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), their_asked.fileno(), *shared]
 
+        # Once: who dies of it has a successor that begins with nothing.
+        legacy, slot.legacy = slot.legacy, ()
+
         def work() -> None:
             ledger = Ledger(row, self._mapping.asleep, self._mapping.bell)
             queue = slot.queue if self._parts.transport.DISPATCHES else None
@@ -125,7 +130,9 @@ class Nursery:
             source, tls = slot.channel.source(), (self._certificates, self._secure_port)
             clients = None if self._clients is None else self._clients.of(number)
             lines, policies = (their_line, their_asked), self._parts.policies
-            station = Station(source, queue, guards, ledger, *lines, self._master, self.ready, *tls, clients, policies)
+            ends = (self._master, self.ready)
+            heat = (self._hottest.of(number), legacy)
+            station = Station(source, queue, guards, ledger, *lines, *ends, *tls, clients, policies, *heat)
             policy = self.policy(self._settings.cache.capacity_bytes // len(self._slots))
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
@@ -169,6 +176,7 @@ class Nursery:
         slot = next((s for s in self._slots if s.process is not None and s.process.line is line), None)
         if slot is None or slot.process is None or not self._replaces or not self._free:
             return
+        slot.legacy = tuple(self._hottest.of(slot.process.number).read())
         self._leavers.append(slot.process)
         slot.process = None
         slot.channel.vacated()
@@ -216,6 +224,8 @@ class Nursery:
     def _reap_worker(self, slot: Slot, process: WorkerProcess) -> None:
         self.all_ready()
         how = ending(self._bury(process))
+        if process.ready:
+            slot.legacy = tuple(self._hottest.of(process.number).read())
         self._settle(process)
         slot.process = None
         slot.channel.vacated()
@@ -235,6 +245,7 @@ class Nursery:
     def _settle(self, process: WorkerProcess) -> None:
         """Take in what a worker that is gone has left."""
         self.retired.retire(process.row)
+        self._hottest.of(process.number).clear()
         if self._clients is not None:
             self._clients.clear(process.number)
         self._free.append(process.number)

@@ -68,6 +68,13 @@ class Errands:
         self._connections.want(conn, WAIT, NOTHING, now_ns)
         return True
 
+    def order(self, errand: Errand, now_ns: int) -> bool:
+        """Let the pool do something that no request waits for; False, and nothing done, where there is no place."""
+        if errand.ticket in self._waiting or not self._begin(errand, now_ns):
+            return False
+        self._waiting[errand.ticket] = (errand, [])
+        return True
+
     def finished(self, done: Finished, now_ns: int) -> Iterator[Resumption]:
         """Everybody who waits for what the pool has finished, and how they are answered."""
         over = [done]

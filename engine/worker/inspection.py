@@ -17,6 +17,7 @@ from wsrv.engine.http.negotiation import CODINGS
 from wsrv.engine.ipc.question import Message
 from wsrv.engine.static.glob import Glob
 from wsrv.engine.static.hosts import Host
+from wsrv.engine.worker.hottest import Hottest
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.questions import Handler, Steps
 from wsrv.engine.worker.routes import key_of
@@ -58,8 +59,9 @@ def glob_of(question: Message) -> Glob | None:
 class Inspection:
     """Answers questions about the cache behind `shelf`, and clears it."""
 
-    def __init__(self, shelf: Shelf) -> None:
+    def __init__(self, shelf: Shelf, hottest: Hottest) -> None:
         self._shelf = shelf
+        self._hottest = hottest
         self._hosts: dict[bytes, Host] = {host.site.tag: host for host in shelf.hosts}
         self._orders: dict[str, Sorting] = {
             "hits": lambda cached: (cached.hits, cached.asked_ns),
@@ -198,6 +200,7 @@ class Inspection:
             "objects": len(store),
             "size_bytes": store.size_bytes,
             "evictions": store.evictions,
+            "bequeathed": self._hottest.written,
             "departures": [_told(departure, now_ns) for departure in list(store.departures)[-_TOLD:]],
         }
 

@@ -17,7 +17,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from wsrv.engine.cache.policy import Policy
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import LimitSettings, Settings
+from wsrv.engine.shm.hottest import HotList
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.static.hosts import Hosts
 from wsrv.engine.static.recoding import Bounds
@@ -39,9 +40,11 @@ from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.doorman import Doorman
 from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.hot import HotPath
+from wsrv.engine.worker.hottest import Hottest
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.inspection import Inspection
 from wsrv.engine.worker.intake import Intake, bounds_of
+from wsrv.engine.worker.loading import Loading
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
 from wsrv.engine.worker.questions import Handler, Questions
@@ -61,6 +64,8 @@ _ORPHAN_NS = 5_000_000_000
 _SECOND_NS = 1_000_000_000
 # What a worker says on its line when it takes nothing more.
 LEAVING = b"leaving"
+# How long the start may take for what the predecessor held. From memory it is a twentieth of it.
+_RECALL_NS = _SECOND_NS // 2
 _TICK_NS = _SECOND_NS // 4
 
 
@@ -72,7 +77,8 @@ class Station:
     for questions; on `asked` the master asks; `master` is its pidfd, `ready` an eventfd by which it hears that the
     worker serves. `certificates` are for its secure listeners; `secure_port` is where the other ones send their
     clients, or 0. `clients` is what client addresses have, where that is bounded. `policies`: those that the
-    cache may be told to change to.
+    cache may be told to change to. `hottest` is where a successor finds what was hot here, `legacy` what was hot
+    with the predecessor.
     """
 
     source: ConnectionSource
@@ -87,6 +93,8 @@ class Station:
     secure_port: int = 0
     clients: "ClientTable | None" = None
     policies: Mapping[str, type[Policy]] = field(default_factory=dict)
+    hottest: HotList | None = None
+    legacy: Sequence[bytes] = ()
 
 
 class Worker:
@@ -107,8 +115,10 @@ class Worker:
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
         # What one worker may keep: to compress what cannot be kept would be to compress it for every client.
         share = settings.cache.capacity_bytes // settings.process.workers - OVERHEAD_BYTES
+        self._hottest = Hottest(self._shelf, station.hottest)
         bounds = Bounds(compressed=share, decoded=settings.cache.max_object_bytes)
         answering = Answering(connections, delivery, self._shelf, self._pool, ledger, self._clock, bounds)
+        self._loading = Loading(self._shelf, answering.errands, self._pool, bounds, share + OVERHEAD_BYTES)
         guide = make_guide(answering, delivery, self._shelf, inside, self._doorman)
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
         self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
@@ -146,7 +156,7 @@ class Worker:
         """What the master can ask, and by what it is answered."""
         share = settings.cache.capacity_bytes // settings.process.workers
         change = Change(self._shelf.store, self._station.policies, share)
-        return {**Inspection(self._shelf).handlers(), "policy": change.policy}
+        return {**Inspection(self._shelf, self._hottest).handlers(), "policy": change.policy}
 
     def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Guide], type[HotPath]]":
         """The classes that a worker is made of; a gate only where something of connections or clients is bounded."""
@@ -181,6 +191,7 @@ class Worker:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+        self._loading.recall(self._station.legacy, _RECALL_NS)
         self._tick(monotonic_ns())
         self._ledger.beat(monotonic_ns())
         os.eventfd_write(self._station.ready, 1)
@@ -302,6 +313,7 @@ class Worker:
         self._hosts.check_roots(now_ns, nowait=False)
         self._doorman.check(now_ns)
         self._shelf.gauge(self._ledger.counts)
+        self._hottest.tick(now_ns)
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:
         """Take no more than what is queued, close what is idle, finish what is under way."""
