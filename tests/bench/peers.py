@@ -1,8 +1,8 @@
 # This server beside others on the same files: python -m tests.bench.peers, or `make bench`.
 #
 # Every server gets two processes and an access log, and is asked in turn, round by round, by the same load generator.
-# What counts is the CPU time of its processes a request, as a ratio to nginx in the same round: requests a second depend
-# on what the generator leaves over. Peers that are not installed are left out, by name.
+# What counts is the CPU time of its processes a request, as a ratio to nginx in the same round: how many requests there
+# are in a second depends on what the generator leaves over. Peers that are not installed are left out, by name.
 #
 #   keep-alive   100 connections that stay        1 KB
 #   connect      100 at a time, one a request     1 KB
