@@ -25,7 +25,7 @@ from urllib.parse import parse_qs, quote_from_bytes
 from wsrv.engine.static.file import identify
 from wsrv.engine.static.openat2 import open_beneath
 from wsrv.engine.static.target import is_hidden
-from wsrv.engine.static.withheld import Withheld, is_withheld
+from wsrv.engine.static.withheld import Withheld
 
 MAX_READ = 200_000
 MAX_SHOWN = 10_000
@@ -157,7 +157,7 @@ class Lister:
     ) -> Entry | None:
         """What a name stands for; None when it is not to be listed, or is gone already."""
         name = os.fsencode(seen.name)
-        if is_withheld(name) or (not self._dotfiles and is_hidden(name)):
+        if self._withheld.names(name) or (not self._dotfiles and is_hidden(name)):
             return None
         try:
             if seen.is_symlink():

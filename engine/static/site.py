@@ -23,7 +23,7 @@ from wsrv.engine.static.root import Root
 from wsrv.engine.static.rules import Redirection, Rules
 from wsrv.engine.static.siblings import SUFFIXES, Siblings
 from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory
-from wsrv.engine.static.withheld import Withheld, is_withheld
+from wsrv.engine.static.withheld import Withheld
 
 __all__ = ["NoIndex", "NotServed", "Site"]
 
@@ -132,7 +132,7 @@ class Site:
         file_path = self._file_path(path)
         negotiated = Negotiated(like.coding, like.basis) if like is not None else Negotiated()
         stored_at = file_path + SUFFIXES.get(negotiated.coding, b"")
-        if is_withheld(file_path):
+        if self._withheld.names(file_path):
             raise NotServed(404, "withheld")
         now_ns = self._clock()
         try:
@@ -238,7 +238,7 @@ class Site:
     def _load(self, file_path: bytes, *, nowait: bool, basis: Basis | None = None, coding: bytes = b"") -> Entity:
         """The entity of a file, or of its sibling in `coding`; in a `basis`, the plain file is the one that is read."""
         stored_at = file_path + SUFFIXES[coding] if coding else file_path
-        if is_withheld(file_path):
+        if self._withheld.names(file_path):
             raise NotServed(404, "withheld")
         try:
             contents = load(

@@ -1,7 +1,7 @@
 # Files that are never served: what configures a server, and whatever else the settings name.
 #
-# Rule 1: by name, wherever it lies and whether it is in use or not: wsrv.toml and server.conf, in any case, and the
-#         copies that editors and people leave beside them.
+# Rule 1: by name, wherever it lies and whether it is in use or not: wsrv.toml and server.conf, in any case. Of these
+#         and of all that the settings name, also the copies that editors, people and rotation leave.
 # Rule 2: by identity, whatever it is called: a file of the settings is looked up again each time a file is loaded, so
 #         it is known by a link, after it was replaced, and after it was moved.
 # Rule 3: a file is asked about when it is loaded, never when it is served from memory. A page that becomes such a file
@@ -19,14 +19,12 @@ from wsrv.engine.static.openat2 import open_anywhere
 
 # Trailing dots and spaces are dropped by FAT and its kin.
 _NAMES = re.compile(rb"#?(?:wsrv\.toml|server\.conf)(?:~|#|\.(?:bak|old|orig|save|swp|new))?[. ]*", re.IGNORECASE)
+# access.log.1, access.log-20261124.gz, site.key.bak. Not the name itself: there it is the file that counts.
+_PACKED = rb"\.(?:gz|bz2|xz|zst|br)"
+_COPY = rb"#?(?:%b)(?:~|#|\.(?:bak|old|orig|save|swp|new)|[.-][0-9]+(?:" + _PACKED + rb")?|" + _PACKED + rb")[. ]*"
 
 # The look-up itself lacked something; what it would have found is not known.
 _UNKNOWN = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.EIO))
-
-
-def is_withheld(file_path: bytes) -> bool:
-    """Whether a file of this name is never served."""
-    return _NAMES.fullmatch(file_path[file_path.rfind(b"/") + 1 :]) is not None
 
 
 class Withheld:
@@ -34,10 +32,19 @@ class Withheld:
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         self._paths = tuple(os.fsencode(path.absolute()) for path in paths)
+        names = b"|".join(re.escape(os.path.basename(path)) for path in self._paths)
+        self._copies = re.compile(_COPY % names, re.IGNORECASE) if names else None
         self._last: dict[bytes, tuple[int, int]] = {}
         for path in self._paths:
             with contextlib.suppress(OSError):
                 self._look_up(path, nowait=False)
+
+    def names(self, file_path: bytes) -> bool:
+        """Whether a file of this name is never served."""
+        name = file_path[file_path.rfind(b"/") + 1 :]
+        return _NAMES.fullmatch(name) is not None or (
+            self._copies is not None and self._copies.fullmatch(name) is not None
+        )
 
     def holds(self, dev: int, ino: int, *, nowait: bool) -> bool:
         """Whether the file of this identity is one of them.

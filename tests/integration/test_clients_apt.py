@@ -142,3 +142,23 @@ def test_update_without_news_is_304_and_with_news_sees_them(
     apt("update")
     apt("download", "sundial-1", "sundial-2")
     assert apt.digests() == {name: newer[name] for name in ("sundial-1_1.1_all.deb", "sundial-2_1.1_all.deb")}
+
+
+@pytest.mark.parametrize(("date", "status"), [(1_700_000_000, 206), (1_699_999_999, 200)])
+def test_a_download_that_was_broken_off_is_resumed_by_its_date(
+    servers: Servers, site: Path, tmp_path: Path, repository: Repository, date: int, status: int
+) -> None:
+    published = repository.publish("1.0")
+    name = "sundial-1_1.0_all.deb"
+    whole = site / "pool" / name
+    os.utime(whole, (1_700_000_000, 1_700_000_000))
+    server = servers(site, "--workers", "2")
+    apt = Apt(tmp_path / "apt", server)
+    apt("update")
+    # As apt leaves it: the front of the file, with the date of the whole.
+    archives = tmp_path / "apt" / "cache" / "archives"
+    (archives / "partial" / name).write_bytes(whole.read_bytes()[:1_000_000])
+    os.utime(archives / "partial" / name, (date, date))
+    apt("install", "--download-only", "--yes", "sundial-1")
+    assert hashlib.sha256((archives / name).read_bytes()).hexdigest() == published[name]
+    wait_for(lambda: f'/pool/{name} HTTP/1.1" {status} ' in server.log.read_text(), "the rest to be logged")

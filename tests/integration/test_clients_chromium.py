@@ -5,6 +5,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -181,3 +182,56 @@ def test_video_seeks_to_where_it_has_not_been(server: Server, root: Path, page: 
     wait_for(lambda: film.findall(server.log.read_text()).count("206") >= 3, "the parts of the video to be logged")
     # What it still has it asks for with the ETag it has it under.
     assert set(film.findall(server.log.read_text())) <= {"206", "304"}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_listing_is_used_by_keyboard_and_fits_a_telephone(
+    servers: Servers, site: Path, page: Page, scheme: Literal["light", "dark"]
+) -> None:
+    (site / "favicon.ico").write_bytes(png())
+    folder = site / "some" / "<b>folder"
+    folder.mkdir(parents=True)
+    for name, length in (("b.txt", 3), ("a.txt", 5), (f"{'long-' * 40}.txt", 4), ("' onclick='alert(1).txt", 9)):
+        (folder / name).write_text("x" * length)
+    server = servers(site, "--listing")
+    heard = Heard(page)
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{server.url}/some/%3Cb%3Efolder/")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    colours = page.evaluate("(({color, backgroundColor}) => [color, backgroundColor])(getComputedStyle(document.body))")
+    ink, paper = (sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours)
+    assert (ink < paper - 300) if scheme == "light" else (paper < ink - 300)
+
+    def press_tab_until(text: str) -> None:
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.textContent") == text:
+                return
+        raise AssertionError(f"no way to {text} by keyboard")
+
+    def names() -> list[str]:
+        return page.locator("tbody tr td:first-child").all_inner_texts()
+
+    press_tab_until("Size")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    press_tab_until("Size")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    sizes = page.locator("tbody tr td:nth-child(2)").all_inner_texts()
+    assert [size for size in sizes if size] == ["9 B", "5 B", "4 B", "3 B"]
+    assert set(names()) == {"..", *(path.name for path in folder.iterdir())}
+    press_tab_until("a.txt")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert page.locator("body").inner_text() == "xxxxx"
+    page.go_back()
+    press_tab_until("..")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    assert "<b>folder/" in names()
+    assert heard.complaints == []
+    assert all(url.startswith(f"{server.url}/") for url in heard.statuses)
+    assert set(heard.statuses.values()) <= {200, 304}

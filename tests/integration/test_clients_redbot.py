@@ -19,7 +19,9 @@ PATHS = {
     "/": 200, "/a.css": 200, "/a.js": 200, "/a.json": 200, "/a.mjs": 200, "/a.png": 200, "/a.svg": 200, "/a.txt": 200,
     "/a.wasm": 200, "/a.woff2": 200, "/a.xml": 200, "/a.pdf": 200, "/large.bin": 200, "/large.txt": 200,
     "/tiny.txt": 200, "/empty.txt": 200, "/sub/": 200, "/sub": 301, "/nope": 404, "/%zz": 400, "/leaves": 403,
+    "/listed/": 200, "/listed/?format=json": 200, "/listed/?sort=size&order=desc": 200, "/listed": 301,
 }  # fmt: skip
+LISTINGS = [path for path, status in PATHS.items() if path.startswith("/listed/") and status == 200]
 
 # What redbot doubts and is right as it is: the name of its note, the paths (none: all), and why.
 ARGUED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -57,6 +59,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "sub").mkdir()
     (root / "sub" / "index.html").write_text(texts["index.html"])
     (root / "leaves").symlink_to("/etc/hostname")
+    (root / "listed" / "folder").mkdir(parents=True)
+    for number in range(40):
+        (root / "listed" / f"file-{number}.txt").write_text(TEXT[:number])
     return root
 
 
@@ -65,7 +70,7 @@ def said(
     module_servers: Servers, root: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], Opinion]:
     """What redbot says, by path and coding."""
-    server = module_servers(root, "--workers", "2")
+    server = module_servers(root, "--workers", "2", "--listing")
     urls = [f"{server.url}{path}#{coding}" for path in PATHS for coding in CODINGS]
     found = opinions(urls, surroundings(tmp_path_factory.mktemp("home")))
     return {(one.url.removeprefix(server.url), one.coding): one for one in found}
@@ -95,7 +100,12 @@ def test_no_argument_without_a_doubt(said: dict[tuple[str, str], Opinion]) -> No
     assert {name for opinion in said.values() for name, _ in opinion.doubts} == ARGUED.keys()
 
 
-@pytest.mark.parametrize("path", [path for path, status in PATHS.items() if status == 200])
+@pytest.mark.parametrize("path", LISTINGS)
+def test_a_listing_is_revalidated_by_its_tag(said: dict[tuple[str, str], Opinion], path: str) -> None:
+    assert "INM_304" in said[path, ""].good
+
+
+@pytest.mark.parametrize("path", [path for path, status in PATHS.items() if status == 200 and path not in LISTINGS])
 def test_conditions_and_ranges_are_seen_to_work(said: dict[tuple[str, str], Opinion], path: str) -> None:
     wanted = {"INM_304", "IMS_304"} | ({"RANGE_CORRECT"} if path != "/empty.txt" else set())
     assert wanted <= set(said[path, ""].good)

@@ -12,7 +12,7 @@ from tests.static.conftest import find, from_memory, later, no_descriptor_to_be_
 from wsrv.engine.settings import CacheSettings, SiteSettings
 from wsrv.engine.static import withheld
 from wsrv.engine.static.site import NotServed, Site
-from wsrv.engine.static.withheld import Withheld, is_withheld
+from wsrv.engine.static.withheld import Withheld
 
 PAGE = b"a page of forty bytes, which is no secret"
 
@@ -45,18 +45,39 @@ def test_name_of_a_config_file_is_withheld_anywhere(site: Site, root: Path, path
     file = root / os.fsdecode(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"secret")
-    assert is_withheld(path)
+    assert Withheld(()).names(path)
     assert status_of(site, path) == 404
     with pytest.raises(NotServed) as refused:
         site.open_for_sending(path)
     assert refused.value.status == 404
 
 
+COPIES = b"""in-use.1 in-use.12 in-use.1.gz in-use-20261124 in-use-20261124.zst in-use.gz in-use~ #in-use# in-use.bak
+    a/IN-USE.old"""
+
+
+@pytest.mark.parametrize("path", COPIES.split())
+def test_copies_of_what_the_settings_name_are_withheld_too(guarded: Site, root: Path, path: bytes) -> None:
+    file = root / os.fsdecode(path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"secret")
+    assert status_of(guarded, path) == 404
+    with pytest.raises(NotServed) as refused:
+        guarded.open_for_sending(path)
+    assert refused.value.status == 404
+
+
+@pytest.mark.parametrize("path", ["in-use", "in-use.html", "in-use.1.html", "my-in-use.1", "in-use1", "in-use.1a"])
+def test_what_is_no_copy_is_served(guarded: Site, root: Path, path: str) -> None:
+    (root / path).write_bytes(PAGE)
+    assert find(guarded, path.encode()).body == PAGE
+
+
 @pytest.mark.parametrize(
     "path", [b"wsrv.toml.html", b"my-wsrv.toml", b"wsrvxtoml", b"wsrv.toml/page.html", b"", b"conf"]
 )
 def test_name_that_only_looks_like_one_is_served(path: bytes) -> None:
-    assert not is_withheld(path)
+    assert not Withheld(()).names(path)
 
 
 def test_file_in_use_is_404_under_every_name(guarded: Site, root: Path, config: Path) -> None:
@@ -109,7 +130,7 @@ def test_page_that_becomes_a_file_in_use_is_noticed(guarded: Site, root: Path, c
 def test_only_loading_asks(guarded: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     monkeypatch.setattr(Withheld, "holds", lambda self, dev, ino, *, nowait: asked.append(ino))
-    monkeypatch.setattr("wsrv.engine.static.site.is_withheld", lambda path: asked.append(0))
+    monkeypatch.setattr(Withheld, "names", lambda self, path: asked.append(0))
     entity = find(guarded, b"page.txt")
     assert len(asked) == 2
     assert guarded.unchanged(b"page.txt", entity, nowait=False)
