@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wsrv.engine.settings import CertificateFiles
-from wsrv.engine.tls.session import Session
+from wsrv.engine.tls.session import PROTOCOL, Session
 from wsrv.engine.tls.x509 import Certificate, X509Error, first_certificate
 
 _SECOND_NS = 1_000_000_000
@@ -24,7 +24,6 @@ _LOOK_NS = _SECOND_NS
 _SETTLE_NS = 2 * _SECOND_NS
 # For TLS 1.2: forward secrecy and authenticated encryption only (RFC 9325 4.2). Those of 1.3 are all good.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
-_PROTOCOLS = ["http/1.1"]
 
 Stamp = tuple[tuple[int, int, int, int] | None, ...]
 
@@ -46,7 +45,7 @@ class _Pair:
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self.context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
         self.context.set_ciphers(_CIPHERS)
-        self.context.set_alpn_protocols(_PROTOCOLS)
+        self.context.set_alpn_protocols([PROTOCOL])
         self.certificate = _load(self.context, files)
 
 

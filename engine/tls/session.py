@@ -13,7 +13,12 @@ import os
 import ssl
 from collections.abc import Sequence
 
+from wsrv.engine.tls.hello import offered_in
 from wsrv.engine.tls.step import NotTls, Step
+
+PROTOCOL = "http/1.1"
+# A fatal alert, no_application_protocol, in the clear: no keys have been agreed on yet (RFC 7301 3.2).
+_NO_PROTOCOL = bytes((0x15, 3, 3, 0, 2, 2, 120))
 
 # A record is 16 KiB of plain bytes at most (RFC 8446 5.1); this takes one and a bit in.
 _RAW_BYTES = 17 * 1024
@@ -33,6 +38,7 @@ class Session:
 
     __slots__ = (
         "_early",
+        "_hello",
         "_incoming",
         "_object",
         "_outgoing",
@@ -51,6 +57,8 @@ class Session:
         self._pending: memoryview | None = None
         self._owed = 0
         self._early = b""
+        # What came so far, until it is known which protocols the client offers.
+        self._hello: bytes | None = b""
         self.begun = self._stands = self._over = self.ended = False
 
     def unread(self, seen: bytes) -> None:
@@ -72,6 +80,7 @@ class Session:
         first, self.begun = not self.begun, True
         if first and seen[0] != _HANDSHAKE_RECORD:
             raise NotTls(seen)
+        self._agree(fd, seen)
         self._incoming.write(seen)
         try:
             self._object.do_handshake()
@@ -84,6 +93,20 @@ class Session:
         if not self._push(fd):
             return Step.WRITES
         return Step.DONE if self._stands else Step.READS
+
+    def _agree(self, fd: int, seen: bytes) -> None:
+        """Refuse a client that offers protocols, and none that is spoken here. Raises OSError for such a one."""
+        if self._hello is None:
+            return
+        self._hello += seen
+        offered = offered_in(self._hello)
+        if offered is None:
+            return
+        self._hello = None
+        if offered and PROTOCOL.encode() not in offered:
+            with contextlib.suppress(OSError):
+                os.write(fd, _NO_PROTOCOL)
+            raise ConnectionAbortedError("the client speaks only other protocols")
 
     def read(self, fd: int) -> bytes:
         """What the client says; empty when it says no more. After end() raw bytes, to be read past. Raises OSError."""

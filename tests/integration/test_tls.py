@@ -139,7 +139,7 @@ def test_a_cipher_without_forward_secrecy_is_refused(port: int, authority: Autho
 
 
 @pytest.mark.parametrize(
-    ("offered", "chosen"), [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), (["h2"], None), ([], None)]
+    ("offered", "chosen"), [(["h2", "http/1.1"], "http/1.1"), (["http/1.1"], "http/1.1"), ([], None)]
 )
 def test_no_protocol_but_http_1_1_is_agreed_on(
     port: int, authority: Authority, offered: list[str], chosen: str | None
@@ -151,6 +151,21 @@ def test_no_protocol_but_http_1_1_is_agreed_on(
         assert client.selected_alpn_protocol() == chosen
         client.sendall(GET_AND_CLOSE)
         assert Answer(read_all(client)).status == 200
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("offered", [["h2"], ["http/1.0", "h3"]])
+def test_who_offers_only_other_protocols_is_told_so(
+    server: Server, port: int, authority: Authority, offered: list[str], version: ssl.TLSVersion
+) -> None:
+    context = authority.client()
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(offered)
+    before = counted(server)
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
+        connect(port, context)
+    after = counted(server)
+    assert (after["handshakes"], after["failures"]) == (before["handshakes"], before["failures"] + 1)
 
 
 @pytest.mark.parametrize(
