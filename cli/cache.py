@@ -10,6 +10,7 @@ SUBCOMMANDS = {
     "inspect": ("wsrv.cli.cacheinspect", "List what the cache of a running server holds."),
     "show": ("wsrv.cli.cacheshow", "Say everything about one entry of it."),
     "clear": ("wsrv.cli.cacheclear", "Drop entries from it."),
+    "warm": ("wsrv.cli.cachewarm", "Load files into it before they are asked for."),
     "policy": ("wsrv.cli.cachepolicy", "Change the policy of a running server."),
     "simulate": ("wsrv.cli.simulate", "Replay a log through every policy at many sizes."),
 }

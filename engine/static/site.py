@@ -23,6 +23,7 @@ from wsrv.engine.static.root import Root
 from wsrv.engine.static.rules import Redirection, Rules
 from wsrv.engine.static.siblings import SUFFIXES, Siblings
 from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory
+from wsrv.engine.static.walk import Names, names_in
 from wsrv.engine.static.withheld import Withheld
 
 __all__ = ["NoIndex", "NotServed", "Site"]
@@ -106,6 +107,18 @@ class Site:
         etag = b'"%b"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
         extra = ((b"Vary", b"Accept"), (b"Cache-Control", b"no-cache"), (b"ETag", etag))
         return self._dressed(path, replace(of_bytes(200, wish.form, body, extra), etag=etag))
+
+    def names_in(self, folder: bytes) -> Names:
+        """The names in `folder`, which is b"" or ends with a slash. For the pool. Raises NotServed."""
+        try:
+            return names_in(self._root.fd, folder, no_links=self._root.no_links)
+        except OSError as error:
+            raise refusal(error) from error
+
+    def path_of(self, file_path: bytes) -> bytes:
+        """The path by which a file is asked for: an index by that of its folder."""
+        folder, slash, name = file_path.rpartition(b"/")
+        return folder + slash if name == self._index else file_path
 
     def redirect(self, redirection: Redirection) -> Entity:
         """The answer that sends a client elsewhere."""

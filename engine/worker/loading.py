@@ -27,7 +27,8 @@ THERE = "there"
 FULL = "full"
 NOTHING = "nothing"
 
-Then = Callable[[str], None]
+# What became of it, and how many bytes it has.
+Then = Callable[[str, int], None]
 
 
 def fetch(site: Site, path: bytes, coding: bytes, bounds: Bounds, nowait: bool) -> Entity:
@@ -62,21 +63,26 @@ class Loading:
         if self.under_way >= MOST_UNDER_WAY:
             return False
         if self._shelf.store.get(key_of(site, path, coding)) is not None:
-            then(THERE)
+            then(THERE, 0)
             return True
         try:
-            then(self._keep(site, path, fetch(site, path, coding, self._bounds, nowait=True), now_ns))
+            entity = fetch(site, path, coding, self._bounds, nowait=True)
         except NotServed:
-            then(NOTHING)
+            then(NOTHING, 0)
         except BlockingIOError:
             return self._send(site, path, coding, now_ns, then)
+        else:
+            then(self._keep(site, path, entity, now_ns), entity.length)
         return True
 
     def _send(self, site: Site, path: bytes, coding: bytes, now_ns: int, then: Then) -> bool:
         def settle(done: Finished) -> None:
             self.under_way -= 1
             found = done.outcome
-            then(self._keep(site, path, found, done.began_ns) if isinstance(found, Entity) else NOTHING)
+            if isinstance(found, Entity):
+                then(self._keep(site, path, found, done.began_ns), found.length)
+            else:
+                then(NOTHING, 0)
 
         work = partial(fetch, site, path, coding, self._bounds, nowait=False)
         if not self._errands.order(Errand((Loading, site.tag, path, coding), work, settle, _nobody), now_ns):
@@ -141,7 +147,7 @@ def _parts(key: bytes) -> tuple[bytes, bytes, bytes]:
     return path, coding, tag
 
 
-def _ignore(what: str) -> None:
+def _ignore(what: str, size: int) -> None:
     """Nobody asked."""
 
 

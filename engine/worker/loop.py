@@ -49,6 +49,7 @@ from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
 from wsrv.engine.worker.questions import Handler, Questions
 from wsrv.engine.worker.turns import Turns
+from wsrv.engine.worker.warming import Warming
 
 if TYPE_CHECKING:
     from wsrv.engine.shm.clients import ClientTable
@@ -118,6 +119,7 @@ class Worker:
         self._hottest = Hottest(self._shelf, station.hottest)
         bounds = Bounds(compressed=share, decoded=settings.cache.max_object_bytes)
         answering = Answering(connections, delivery, self._shelf, self._pool, ledger, self._clock, bounds)
+        self._errands = answering.errands
         self._loading = Loading(self._shelf, answering.errands, self._pool, bounds, share + OVERHEAD_BYTES)
         guide = make_guide(answering, delivery, self._shelf, inside, self._doorman)
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
@@ -155,8 +157,9 @@ class Worker:
     def _answerable(self, settings: Settings) -> dict[str, Handler]:
         """What the master can ask, and by what it is answered."""
         share = settings.cache.capacity_bytes // settings.process.workers
+        warming = Warming(self._hosts, self._loading, self._errands, lambda: self._questions.wake())
         change = Change(self._shelf.store, self._station.policies, share)
-        return {**Inspection(self._shelf, self._hottest).handlers(), "policy": change.policy}
+        return {**Inspection(self._shelf, self._hottest).handlers(), "policy": change.policy, "warm": warming.warm}
 
     def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Guide], type[HotPath]]":
         """The classes that a worker is made of; a gate only where something of connections or clients is bounded."""
@@ -314,6 +317,7 @@ class Worker:
         self._doorman.check(now_ns)
         self._shelf.gauge(self._ledger.counts)
         self._hottest.tick(now_ns)
+        self._questions.wake()
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:
         """Take no more than what is queued, close what is idle, finish what is under way."""
