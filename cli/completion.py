@@ -1,10 +1,76 @@
 # The scripts are click's own templates, filled in for wsrv; those in completions/ are the same, for packagers.
-"""The command `wsrv completion`."""
+#
+# `--ipc=so` is where the shells differ. To zsh and fish it is one word, which what is offered replaces whole; to bash
+# it is three, `--ipc`, `=` and `so`, and only the last is replaced, unless COMP_WORDBREAKS has no equals sign.
+"""The command `wsrv completion`, and how words are completed."""
+
+from typing import Any
 
 import click
-from click.shell_completion import ShellComplete, get_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ShellComplete,
+    ZshComplete,
+    add_completion_class,
+    get_completion_class,
+)
 
 SHELLS = ("bash", "zsh", "fish")
+
+
+class _WholeWords(ShellComplete):
+    """Offers `--ipc=socketpair` for `--ipc=so`."""
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
+        found = super().get_completions(args, incomplete)
+        name, equals, _ = incomplete.partition("=")
+        if not equals or not name.startswith("--"):
+            return found
+        return [
+            CompletionItem(f"{name}={item.value}", type=item.type, help=item.help) if item.type == "plain" else item
+            for item in found
+        ]
+
+
+class _Bash(_WholeWords, BashComplete):
+    """Puts together what bash has cut at equals signs."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        args, incomplete = super().get_completion_args()
+        self._is_cut = False
+        if incomplete == "=" and args:
+            args, incomplete = args[:-1], f"{args[-1]}="
+            self._is_cut = True
+        elif len(args) > 1 and args[-1] == "=":
+            args, incomplete = args[:-2], f"{args[-2]}={incomplete}"
+            self._is_cut = True
+        while "=" in args[1:-1]:
+            at = args.index("=", 1)
+            args[at - 1 : at + 2] = [f"{args[at - 1]}={args[at + 1]}"]
+        return args, incomplete
+
+    def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
+        return (
+            ShellComplete.get_completions(self, args, incomplete)
+            if self._is_cut
+            else super().get_completions(args, incomplete)
+        )
+
+
+class _Zsh(_WholeWords, ZshComplete):
+    """zsh."""
+
+
+class _Fish(_WholeWords, FishComplete):
+    """fish."""
+
+
+def register() -> None:
+    """Have click use these classes."""
+    for shell in (_Bash, _Zsh, _Fish):
+        add_completion_class(shell)
 
 
 def script(shell: str) -> str:

@@ -160,6 +160,9 @@ def _run(args: list[str]) -> int:
     if instruction:
         from click.shell_completion import shell_complete
 
+        from wsrv.cli.completion import register
+
+        register()
         return shell_complete(program, {}, PROGRAM, COMPLETE_VARIABLE, instruction)
     try:
         with program.make_context(PROGRAM, args) as context:
