@@ -84,8 +84,8 @@ class Answering:
         try:
             entity = look(nowait=True)
         except BlockingIOError:
-            # The query is part of the ticket: a redirect repeats it, and it is nobody else's to see.
-            ticket = (site.tag, path, line.query, request.accepted)
+            # The target is part of the ticket: a redirect repeats it, and it is nobody else's to see.
+            ticket = (site.tag, path, line.path, line.query, request.accepted)
             self._send(conn, request, Errand(ticket, partial(look, nowait=False), Found.of, self._resume), now_ns)
             return
         except NotServed as e:

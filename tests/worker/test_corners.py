@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tests.worker.conftest import MakeBench
 from tests.worker.workbench import Workbench, statuses
-from wsrv.engine.settings import CacheSettings
+from wsrv.engine.settings import CacheSettings, RewriteRule, SiteSettings
 from wsrv.engine.shm.row import BYTES_SENT
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.connection import CLOSED, HEAD
@@ -82,6 +83,21 @@ def test_who_waits_for_a_redirect_gets_his_own_query(
     bench.hear_all()
     assert b"\r\nLocation: /dir/?token=alice\r\n" in alice.received()
     assert b"alice" not in bob.received()
+
+
+def test_who_waits_for_a_redirect_stays_in_his_own_folder(
+    make_bench: MakeBench, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "dir").mkdir()
+    rewrites = (RewriteRule("/alice", "/dir"), RewriteRule("/bob", "/dir"))
+    bench = make_bench(site=SiteSettings(root=root, pages=root, rewrites=rewrites))
+    make_cold(bench, monkeypatch)
+    alice = bench.client().send(GET.replace(b"a.txt", b"alice"))
+    bob = bench.client().send(GET.replace(b"a.txt", b"bob"))
+    bench.arrive(alice, bob)
+    bench.hear_all()
+    assert b"\r\nLocation: /alice/\r\n" in alice.received()
+    assert b"\r\nLocation: /bob/\r\n" in bob.received()
 
 
 def test_what_was_not_counted_as_sent_is_not_taken_off_again(bench: Workbench) -> None:
