@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.table import SETTINGS
 from wsrv.cli.units import Part
+from wsrv.engine.settings import SHARED
 
 if TYPE_CHECKING:
     from wsrv.cli.values import Value
@@ -60,6 +61,8 @@ def choose(values: Mapping[str, "Value"], cache: "CacheSettings", voice: "Voice 
     if faults := unknown(values, there):
         raise Stop(USAGE, "\n".join(faults))
     ipc, sync, policy = (values[key].value for key in ("server.ipc", "server.sync", "cache.policy"))
+    if cache.scope == SHARED:
+        sync = _that_survives(values["server.sync"], there, voice)
     transport_class = there.choose("transport", ipc)
     primitive_class = there.choose("primitive", sync)
     policy_class = there.choose("policy", policy)
@@ -74,3 +77,23 @@ def choose(values: Mapping[str, "Value"], cache: "CacheSettings", voice: "Voice 
 
     primitives, types = tuple(there.primitives.values()), tuple(there.types.items())
     return Parts(transport_class, primitive_class, policy_class, primitives, types, there.policies)
+
+
+def _that_survives(named: "Value", there: "Registry", voice: "Voice | None") -> str:
+    """The primitive for a shared cache: the one that was named, or where none was, one that fits. Raises Stop."""
+    from wsrv.engine.master.sharedcache import NEEDS
+    from wsrv.engine.master.slot import NEEDS as SLOT_NEEDS
+    from wsrv.engine.sync.need import fitting, obstacle
+    from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
+
+    name: str = named.value
+    chosen = there.choose("primitive", name)
+    if obstacle(chosen, NEEDS) is None:
+        return name
+    everything, others = (*NEEDS, *SLOT_NEEDS, *POOL_NEEDS), tuple(there.primitives.values())
+    there_are = fitting(everything, others)
+    if named.layer == "default" and there_are:
+        if voice is not None:
+            voice.say(f"--cache-scope shared needs more than --sync {name} offers; this is --sync {there_are[0]}")
+        return there_are[0]
+    raise Stop(USAGE, f"--cache-scope shared: {obstacle(chosen, everything, others)}")

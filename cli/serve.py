@@ -161,6 +161,7 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
             burst_per_client=value("limits.burst_per_client"),
         ),
         cache=CacheSettings(
+            scope=value("cache.scope"),
             capacity_bytes=value("cache.size"),
             max_object_bytes=value("cache.max_object"),
             revalidate_seconds=value("cache.revalidate"),

@@ -138,6 +138,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("proxy.protocol", Switch(), False, "Their connections begin with a PROXY header.", option=False),
     Setting("proxy.field", ProxyField(), "any", "Where they say it; with any, both must agree.", option=False),
     Setting("cache.policy", Part("policy"), "lru", "What leaves the cache when it is full."),
+    Setting("cache.scope", OneOf("process", "shared"), "process", "A cache for each worker, or one for all of them."),
     Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
     Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
     Setting("cache.revalidate", Seconds(zero=True), "1s", "How old a check may be before a hit.", option=False),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 KIB = 1024
 MIB = 1024 * KIB
+# Scopes of the cache.
+PROCESS, SHARED = "process", "shared"
 # Among networks: whoever comes over a Unix socket.
 UNIX = "unix:"
 
@@ -180,11 +182,15 @@ class LimitSettings:
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """What all workers together may keep. A file past `max_object_bytes` is sent with sendfile instead."""
+    """What all workers together may keep. A file past `max_object_bytes` is sent with sendfile instead.
+
+    `scope`: process (each worker has a share of the bytes for itself) or shared (one cache for all of them).
+    """
 
     capacity_bytes: int = 64 * MIB
     max_object_bytes: int = MIB
     revalidate_seconds: float = 1.0
+    scope: str = PROCESS
 
 
 @dataclass(frozen=True, slots=True)

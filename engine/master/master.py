@@ -33,6 +33,7 @@ from wsrv.engine.master.outfit import (
     catch_signals,
     claim,
     load_certificates,
+    make_cache,
     make_slots,
     open_control,
     open_log,
@@ -118,7 +119,8 @@ class Master:
         self._queue_use = array("Q", [0] * TALLY_WORDS)
         self._slots, mapping = make_slots(settings.process, parts, sockets, self._queue_use, undo)
         tls = (self._certificates, redirect_port(settings.tls, self._listeners))
-        self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice, *tls)
+        self._cache = make_cache(settings, parts, mapping, undo)
+        self._nursery = Nursery(settings, parts, mapping, self._slots, log, self._epoll, voice, *tls, self._cache)
         self._inquiries = Inquiries(self._nursery.respondents)
         self._late["ask"] = Relay(self._inquiries).ask
         told = (self._nursery, self._inquiries, lambda: self._stats()["cache"])
@@ -150,6 +152,7 @@ class Master:
         """Serve from the first fork to the end of the last child. Raises CannotStart."""
         nursery = self._nursery
         nursery.start_log_writer()
+        nursery.start_keeper()
         for slot in self._slots:
             nursery.start_worker(slot)
         self._epoll.register(self._signals, select.EPOLLIN)
@@ -316,7 +319,7 @@ class Master:
         until_ns = monotonic_ns() + (_LOG_FAREWELL_AT_ONCE_NS if self._killed else _LOG_FAREWELL_NS)
         while pidfds := nursery.pidfds():
             if monotonic_ns() >= until_ns:
-                nursery.kill_log_writer()
+                nursery.kill_helpers()
             poll = select.poll()
             for waited_for in (self._signals.fileno(), *pidfds):
                 poll.register(waited_for, select.POLLIN)
@@ -356,4 +359,5 @@ class Master:
             workers=self._nursery.workers(),
             refused=self._refuser.reasons,
             guards={"queue": self._queue_use},
+            cache=self._cache,
         )

@@ -17,13 +17,14 @@ from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.runtime import RuntimeFolder
 from wsrv.engine.master.slot import Slot
-from wsrv.engine.master.supervise import cells_for, rows_for
-from wsrv.engine.settings import LogSettings, ProcessSettings, RuntimeSettings, Settings
+from wsrv.engine.master.supervise import cache_cell, cells_for, rows_for
+from wsrv.engine.settings import SHARED, LogSettings, ProcessSettings, RuntimeSettings, Settings
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.sync.counting import CountedSemaphore, Tally
 from wsrv.engine.sync.primitive import CELL_BYTES
 
 if TYPE_CHECKING:
+    from wsrv.engine.master.sharedcache import SharedCache
     from wsrv.engine.tls.certificates import Certificates
 
 
@@ -133,3 +134,19 @@ def make_slots(
         undo.callback(queue.close)
         slots.append(Slot(number, channel, CountedSemaphore(queue, tally), settings.queue))
     return slots, mapping
+
+
+def make_cache(settings: Settings, parts: Parts, mapping: Mapping, undo: contextlib.ExitStack) -> "SharedCache | None":
+    """The cache of all workers, where they share one. Raises CannotStart."""
+    if settings.cache.scope != SHARED:
+        return None
+    from wsrv.engine.master.sharedcache import SharedCache
+
+    workers = settings.process.workers
+    cell = mapping.cell(cache_cell(workers))
+    try:
+        cache = SharedCache(settings.cache, workers, rows_for(workers), parts.primitive, cell)
+    except (OSError, MemoryError, OverflowError, ValueError) as error:
+        raise CannotStart(f"cannot have {settings.cache.capacity_bytes} bytes of shared memory: {error}") from error
+    undo.callback(cache.close)
+    return cache

@@ -4,12 +4,16 @@
 import os
 from collections.abc import Mapping, Sequence
 from time import monotonic_ns
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsrv.engine.master.slot import Slot, Totals, WorkerProcess
+from wsrv.engine.settings import PROCESS
 from wsrv.engine.shm import row
 from wsrv.engine.shm.histogram import bucket_top_ns, percentile_ns
 from wsrv.engine.version import VERSION
+
+if TYPE_CHECKING:
+    from wsrv.engine.master.sharedcache import SharedCache
 
 SCHEMA = 1
 _LATENCY_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
@@ -81,6 +85,7 @@ def document(
     workers: Sequence[WorkerProcess],
     refused: Mapping[str, int],
     guards: Mapping[str, Sequence[int]],
+    cache: "SharedCache | None" = None,
 ) -> dict[str, Any]:
     """Everything that is counted. `requests_total` is the sum of `responses`.
 
@@ -115,13 +120,14 @@ def document(
         "responses": by_status,
         "cache": {
             "policy": parts["policy"],
-            "scope": "process",
+            "scope": PROCESS,
             "capacity_bytes": capacity_bytes,
             "size_bytes": counts[row.SIZE_BYTES],
             "objects": counts[row.OBJECTS],
             "hits": counts[row.HITS],
             "misses": counts[row.MISSES],
             "evictions": counts[row.EVICTIONS],
+            **({} if cache is None else cache.figures(counts)),
         },
         "latency_ms": spread(totals.histogram, totals.max_ns, _LATENCY_QUANTILES),
         "latency_buckets": buckets(totals.histogram),

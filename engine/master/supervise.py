@@ -1,4 +1,4 @@
-# Births and deaths: the workers and the log writer.
+# Births and deaths: the workers, the log writer, the keeper of a shared cache.
 #
 # Rule 1: a death is reaped through its pidfd; its row is folded into the retired totals, its queue stays for the
 #         successor, its guards are not used again.
@@ -31,6 +31,7 @@ from wsrv.engine.worker.loop import Station, Worker
 from wsrv.engine.worker.pool import PoolLocks
 
 if TYPE_CHECKING:
+    from wsrv.engine.master.sharedcache import SharedCache
     from wsrv.engine.tls.certificates import Certificates
 
 # Deaths before ready that end the server: the third says that the fourth would be the same.
@@ -49,8 +50,13 @@ def rows_for(workers: int) -> int:
 
 
 def cells_for(workers: int) -> int:
-    """Cells of guards that so many workers need: a queue's for each slot, then those of a pool for each row."""
-    return workers + rows_for(workers) * _POOL_CELLS
+    """Cells of guards that so many workers need: a queue's for each slot, those of a pool for each row, the cache's."""
+    return workers + rows_for(workers) * _POOL_CELLS + 1
+
+
+def cache_cell(workers: int) -> int:
+    """The cell of the shared cache's lock."""
+    return cells_for(workers) - 1
 
 
 def _line() -> tuple[socket.socket, socket.socket]:
@@ -75,7 +81,9 @@ class Nursery:
         voice: Voice,
         certificates: "Certificates | None" = None,
         secure_port: int = 0,
+        cache: "SharedCache | None" = None,
     ) -> None:
+        self._cache = cache
         self._certificates = certificates
         self._secure_port = secure_port
         self._settings = settings
@@ -96,6 +104,9 @@ class Nursery:
         self.ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.retired = Totals()
         self.log_writer: Process | None = None
+        self.keeper: Process | None = None
+        self._keeper_due_ns = 0
+        self._keeper_is_renewed = False
         self._stillbirths = 0
         self._due: dict[int, int] = {}
         self._replaces = True
@@ -110,6 +121,19 @@ class Nursery:
         pid = fork(keep, "wsrv: log", work)
         self.log_writer = Process(pid, self._watch(pid))
 
+    def start_keeper(self) -> None:
+        """Fork the keeper of the shared cache, where there is one."""
+        if self._cache is not None:
+            keep = [self._lifeline, *self._cache.fds()]
+            pid = fork(keep, "wsrv: cache", partial(self._cache.keep, self.policy, self._lifeline))
+            self.keeper = Process(pid, self._watch(pid))
+
+    def renew_keeper(self) -> None:
+        """Let a successor of the keeper begin, with the policy of now. It has nothing that its successor needs."""
+        if self.keeper is not None:
+            self._keeper_is_renewed = True
+            signal.pidfd_send_signal(self.keeper.pidfd, signal.SIGKILL)
+
     def start_worker(self, slot: Slot) -> None:
         """Fork a worker into `slot`, which has none."""
         number = self._free.pop(0)
@@ -118,6 +142,9 @@ class Nursery:
         guard_fds = [fd for guard in (slot.queue, *locks) for fd in guard.fds()]
         (line, their_line), (asked, their_asked) = _line(), _line()
         shared = [self._mapping.bell, self._master, self.ready, self._lifeline_end]
+        cache = self._cache
+        if cache is not None:
+            shared += cache.fds()
         keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), their_asked.fileno(), *shared]
 
         # Once: who dies of it has a successor that begins with nothing.
@@ -129,11 +156,15 @@ class Nursery:
             guards = locks.counted(ledger.counts)
             source, tls = slot.channel.source(), (self._certificates, self._secure_port)
             clients = None if self._clients is None else self._clients.of(number)
-            lines, policies = (their_line, their_asked), self._parts.policies
-            ends = (self._master, self.ready)
-            heat = (self._hottest.of(number), legacy)
-            station = Station(source, queue, guards, ledger, *lines, *ends, *tls, clients, policies, *heat)
-            policy = self.policy(self._settings.cache.capacity_bytes // len(self._slots))
+            ways, policies = (their_line, their_asked, self._master, self.ready), self._parts.policies
+            # A shared cache outlives the worker, and is at hand for its successor.
+            hottest, left = (self._hottest.of(number), legacy) if cache is None else (None, ())
+            memory = None if cache is None else cache.memory
+            station = Station(
+                source, queue, guards, ledger, *ways, *tls, clients, policies, hottest, left, memory, number
+            )
+            workers, capacity_bytes = len(self._slots), self._settings.cache.capacity_bytes
+            policy = self.policy(capacity_bytes // workers if cache is None else cache.memory.front_bytes)
             Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
 
         pid = fork(keep, f"wsrv: worker {slot.number}", work)
@@ -220,6 +251,15 @@ class Nursery:
             if code != 0 and not self._log_is_given_up:
                 self._voice.warn(f"the log writer {ending(code)}; it is replaced")
                 self.start_log_writer()
+        elif self.keeper is not None and self.keeper.pidfd == pidfd:
+            code = self._bury(self.keeper)
+            self.keeper = None
+            # Without it the cache goes on as it is, so there is no hurry, and a policy with a fault costs little.
+            if self._replaces:
+                if not self._keeper_is_renewed:
+                    self._voice.warn(f"the keeper of the cache {ending(code)}; it is replaced")
+                self._keeper_is_renewed = False
+                self._keeper_due_ns = monotonic_ns() + _BACKOFF_NS
 
     def _reap_worker(self, slot: Slot, process: WorkerProcess) -> None:
         self.all_ready()
@@ -262,7 +302,11 @@ class Nursery:
         return os.waitstatus_to_exitcode(status)
 
     def tick(self, now_ns: int) -> None:
-        """Start the workers whose back-off is over."""
+        """Start those whose back-off is over."""
+        if self._keeper_due_ns and self._keeper_due_ns <= now_ns:
+            self._keeper_due_ns = 0
+            if self._replaces:
+                self.start_keeper()
         for number in [n for n, due_ns in self._due.items() if due_ns <= now_ns]:
             del self._due[number]
             if self._replaces:
@@ -315,11 +359,11 @@ class Nursery:
         """Lines of the access log that nobody has written. When no child is left."""
         return sum(row.text(row.words[TAIL_WORD], row.covered()).count(b"\n") for row in self._mapping.rows)
 
-    def kill_log_writer(self) -> None:
-        """End the log writer now, for good: its reader takes nothing."""
+    def kill_helpers(self) -> None:
+        """End the log writer now, for good, whose reader takes nothing; and the keeper."""
         self._log_is_given_up = True
-        if self.log_writer is not None:
-            signal.pidfd_send_signal(self.log_writer.pidfd, signal.SIGKILL)
+        for helper in self._helpers():
+            signal.pidfd_send_signal(helper.pidfd, signal.SIGKILL)
 
     def close(self) -> None:
         """Let go of every descriptor. When no child is left."""
@@ -327,6 +371,8 @@ class Nursery:
         for fd in (self._lifeline, self._master, self.ready):
             os.close(fd)
 
+    def _helpers(self) -> list[Process]:
+        return [process for process in (self.log_writer, self.keeper) if process is not None]
+
     def _processes(self) -> list[Process]:
-        workers: list[Process] = [*self.workers()]
-        return workers if self.log_writer is None else [*workers, self.log_writer]
+        return [*self.workers(), *self._helpers()]

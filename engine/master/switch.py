@@ -16,7 +16,7 @@ from wsrv.engine.ipc.question import Message
 from wsrv.engine.master.control import Reply
 from wsrv.engine.master.inquiry import Inquiries, Inquiry
 from wsrv.engine.master.supervise import Nursery
-from wsrv.engine.settings import CacheSettings
+from wsrv.engine.settings import SHARED, CacheSettings
 
 _COUNTED = ("hits", "misses", "evictions")
 
@@ -75,6 +75,10 @@ class PolicySwitch:
             self._since_ns = monotonic_ns()
             self._then = {key: self._counts()[key] for key in _COUNTED}
             held = {key: sum(answer[key] for answer in answers) for key in ("objects", "size_bytes")}
+            if self._cache.scope == SHARED:
+                # What the workers speak of are their fronts.
+                held = {}
+                self._nursery.renew_keeper()
             reply.end(
                 {
                     "before": before,

@@ -41,7 +41,11 @@ REFUSED = 12
 TLS_HANDSHAKES = 13
 TLS_FAILURES = 14
 PROXY_MALFORMED = 15
-FIRST_STATUS = 16
+# Of the shared cache: hits for which its memory was read; what was not stored; what was odd when it was read.
+SHARED_HITS = 16
+UNSTORED = 17
+TORN = 18
+FIRST_STATUS = 19
 # The answers that can be given; anything else would be counted under the class's first number.
 STATUSES = (
     *(200, 204, 206, 301, 302, 303, 304, 307, 308),
@@ -57,7 +61,7 @@ LIMITS = (
 LIMIT_INDEX = {name: FIRST_STATUS + len(STATUSES) + i for i, name in enumerate(LIMITS)}
 FIRST_GUARD = FIRST_STATUS + len(STATUSES) + len(LIMITS)
 # The locks and semaphores whose use is counted, by the names that they are made with.
-GUARDS = ("queue", "pool_empty", "pool_filled", "pool_mutex")
+GUARDS = ("queue", "pool_empty", "pool_filled", "pool_mutex", "cache_writer")
 # A guard's words, as wsrv.engine.sync.counting has them: acquired, contended, wait_ns.
 GUARD_WORDS = 3
 GUARD_INDEX = {name: FIRST_GUARD + GUARD_WORDS * i for i, name in enumerate(GUARDS)}

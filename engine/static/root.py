@@ -26,6 +26,8 @@ class Root:
         self._path = os.fsencode(path.absolute())
         # Something to stand under the number when there is no directory: beneath a file everything is ENOTDIR.
         self.fd = os.memfd_create("wsrv-no-root", os.MFD_CLOEXEC)
+        # Tells this directory from others; b"" until there was one.
+        self.mark = b""
         self._next_check_ns = 0
         self._put_in_place(cached=False)
 
@@ -61,6 +63,8 @@ class Root:
             if os.path.sameopenfile(self.fd, found_fd):
                 return False
             os.dup2(found_fd, self.fd, inheritable=False)
+            found = os.fstat(found_fd)
+            self.mark = b"%x-%x" % (found.st_dev, found.st_ino)
             return True
         finally:
             os.close(found_fd)

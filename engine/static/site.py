@@ -65,6 +65,11 @@ class Site:
         """Notice, at most once a second of `now_ns`, another directory at the root's path. Whether there was one."""
         return self._root.check(now_ns, nowait=nowait)
 
+    @property
+    def root_mark(self) -> bytes:
+        """What tells the root's directory from others that may stand in its place."""
+        return self._root.mark
+
     def close(self) -> None:
         """Give the root's descriptor back. Once."""
         self._root.close()

@@ -2,7 +2,6 @@
 """Needs, stated beside whoever has them, and the refusal of a primitive that does not meet them."""
 
 from collections.abc import Iterable
-from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
 from wsrv.engine.sync.primitive import LOCK, SEMAPHORE, SURVIVES_OWNER, Primitive
@@ -29,16 +28,23 @@ def obstacle(primitive: type[Primitive], needs: Iterable[Need], others: Iterable
         if need.offer not in primitive.OFFERS:
             return (
                 f"{primitive.NAME} offers {_offers(primitive)}, and {need.user} needs {_NEEDED[need.offer]}; "
-                f"{_remedy({need.offer for need in needs}, others)}"
+                f"{_remedy(needs, others)}"
             )
     return None
 
 
-def _remedy(wanted: AbstractSet[str], others: Iterable[type[Primitive]]) -> str:
-    fitting = [other.NAME for other in others if wanted <= other.OFFERS and _is_available(other)]
-    if fitting:
-        *front, last = fitting
+def fitting(needs: Iterable[Need], others: Iterable[type[Primitive]]) -> list[str]:
+    """The names of those of `others` that meet all of `needs` and work here."""
+    wanted = {need.offer for need in needs}
+    return [other.NAME for other in others if wanted <= other.OFFERS and _is_available(other)]
+
+
+def _remedy(needs: tuple[Need, ...], others: Iterable[type[Primitive]]) -> str:
+    names = fitting(needs, others)
+    if names:
+        *front, last = names
         return f"use --sync {', '.join(front)} or {last}" if front else f"use --sync {last}"
+    wanted = {need.offer for need in needs}
     words = [kind for kind in (LOCK, SEMAPHORE, SURVIVES_OWNER) if kind in wanted]
     return f"no --sync that works here offers {' and '.join(words)}: wsrv plugins lists what each offers"
 

@@ -76,7 +76,7 @@ class Answering:
         if cached is not None:
             self._ledger.counts[HITS] += 1
             cached.served += 1
-            self._shelf.store.policy.hit(cached.key)
+            self._shelf.hit(cached)
             self._answer(conn, request, cached, now_ns)
             return
         self._ledger.counts[MISSES] += 1

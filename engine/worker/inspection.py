@@ -8,6 +8,7 @@
 
 import heapq
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -140,6 +141,12 @@ class Inspection:
     def _clear(self, glob: Glob | None) -> Steps:
         store = self._shelf.store
         number = size = 0
+        # First: what is cleared here must not be found there again.
+        for step, (dropped, dropped_bytes) in enumerate(self._shelf.clear_shared(partial(_matches, glob))):
+            if step % _STEP == _STEP - 1:
+                yield None
+            number += dropped
+            size += dropped_bytes
         for step, cached in enumerate(self._held(glob)):
             if step % _STEP == _STEP - 1:
                 yield None
@@ -156,7 +163,7 @@ class Inspection:
         store = self._shelf.store
         for key in store.held():
             cached = store.get(key)
-            if cached is not None and glob is not None and glob.match(shown(cached.path)) is None:
+            if cached is not None and not _matches(glob, cached.path):
                 cached = None
             yield cached
 
@@ -203,6 +210,10 @@ class Inspection:
             "bequeathed": self._hottest.written,
             "departures": [_told(departure, now_ns) for departure in list(store.departures)[-_TOLD:]],
         }
+
+
+def _matches(glob: Glob | None, path: bytes) -> bool:
+    return glob is None or glob.match(shown(path)) is not None
 
 
 def _told(departure: Departure, now_ns: int) -> Message:

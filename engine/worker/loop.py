@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from wsrv.engine.tls.certificates import Certificates
     from wsrv.engine.worker.gate import Gate
     from wsrv.engine.worker.reception import Reception
+    from wsrv.engine.worker.sharedshelf import SharedMemory
 
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
 # first of them waits for its answer.
@@ -79,7 +80,8 @@ class Station:
     worker serves. `certificates` are for its secure listeners; `secure_port` is where the other ones send their
     clients, or 0. `clients` is what client addresses have, where that is bounded. `policies`: those that the
     cache may be told to change to. `hottest` is where a successor finds what was hot here, `legacy` what was hot
-    with the predecessor.
+    with the predecessor. `shared` is the cache of all workers, where there is one; `row` is the number by which this
+    one is known there.
     """
 
     source: ConnectionSource
@@ -96,6 +98,8 @@ class Station:
     policies: Mapping[str, type[Policy]] = field(default_factory=dict)
     hottest: HotList | None = None
     legacy: Sequence[bytes] = ()
+    shared: "SharedMemory | None" = None
+    row: int = 0
 
 
 class Worker:
@@ -109,18 +113,17 @@ class Worker:
         self._doorman = Doorman(self._hosts.password_files())
         gate, make_connections, make_guide, make_hot = self._kinds(settings.limits)
         self._connections = connections = make_connections(ledger, Timeouts.of(settings.limits))
-        self._shelf = Shelf(settings.cache, policy, self._hosts, self._clock, log_format, bounds_of(settings.limits))
+        self._shelf = self._make_shelf(settings, policy, log_format)
         self._pool = FilePool(settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
-        # What one worker may keep: to compress what cannot be kept would be to compress it for every client.
-        share = settings.cache.capacity_bytes // settings.process.workers - OVERHEAD_BYTES
+        share = self._share(settings)
         self._hottest = Hottest(self._shelf, station.hottest)
-        bounds = Bounds(compressed=share, decoded=settings.cache.max_object_bytes)
+        bounds = Bounds(compressed=self._most_kept(settings), decoded=settings.cache.max_object_bytes)
         answering = Answering(connections, delivery, self._shelf, self._pool, ledger, self._clock, bounds)
         self._errands = answering.errands
-        self._loading = Loading(self._shelf, answering.errands, self._pool, bounds, share + OVERHEAD_BYTES)
+        self._loading = Loading(self._shelf, answering.errands, self._pool, bounds, share)
         guide = make_guide(answering, delivery, self._shelf, inside, self._doorman)
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
         self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
@@ -140,6 +143,26 @@ class Worker:
         self._grace_ns = int(settings.limits.longest_seconds * _SECOND_NS)
         self._next_tick_ns = 0
 
+    def _make_shelf(self, settings: Settings, policy: Policy, log_format: type[Format]) -> Shelf:
+        station, bounds = self._station, bounds_of(settings.limits)
+        if station.shared is None:
+            return Shelf(settings.cache, policy, self._hosts, self._clock, log_format, bounds)
+        from wsrv.engine.worker.sharedshelf import SharedShelf
+
+        memory = (station.shared, station.row, station.ledger)
+        return SharedShelf(settings.cache, policy, self._hosts, self._clock, log_format, bounds, *memory)
+
+    def _most_kept(self, settings: Settings) -> int:
+        """The longest body that can be kept: to compress a longer one would be to compress it for every client."""
+        if self._station.shared is not None:
+            return self._station.shared.most_bytes
+        return self._share(settings) - OVERHEAD_BYTES
+
+    def _share(self, settings: Settings) -> int:
+        """The bytes that this worker has for itself."""
+        shared = self._station.shared
+        return settings.cache.capacity_bytes // settings.process.workers if shared is None else shared.front_bytes
+
     def _make_reception(self, settings: Settings, log_format: type[Format]) -> "Reception | None":
         """None where all connections are the hot path's: then nothing of it is even imported."""
         station = self._station
@@ -156,9 +179,8 @@ class Worker:
 
     def _answerable(self, settings: Settings) -> dict[str, Handler]:
         """What the master can ask, and by what it is answered."""
-        share = settings.cache.capacity_bytes // settings.process.workers
         warming = Warming(self._hosts, self._loading, self._errands, lambda: self._questions.wake())
-        change = Change(self._shelf.store, self._station.policies, share)
+        change = Change(self._shelf.store, self._station.policies, self._share(settings))
         return {**Inspection(self._shelf, self._hottest).handlers(), "policy": change.policy, "warm": warming.warm}
 
     def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Guide], type[HotPath]]":

@@ -10,7 +10,7 @@
 # Rule 2: wire bytes hold for a second at most: Date turns, and the file is looked at again.
 """Prebuilt answers: Remembered field blocks, Cached entities, and the Shelf that holds both."""
 
-from collections.abc import MutableSequence
+from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -147,6 +147,9 @@ def weight_of(body_bytes: int) -> int:
 class Shelf:
     """Everything a worker remembers: parsed field blocks, entities, prepared answers, error pages."""
 
+    # Whether there is more to be found than this worker has put here.
+    shares = False
+
     def __init__(
         self,
         settings: CacheSettings,
@@ -207,12 +210,27 @@ class Shelf:
             return cached
         return None
 
+    def hit(self, cached: Cached) -> None:
+        """Tell the policy of a hit that the slow lane serves."""
+        self.store.policy.hit(cached.key)
+
+    def clear_shared(self, matches: Callable[[bytes], bool]) -> Iterator[tuple[int, int]]:
+        """Drop what is held for all workers at paths that match, in steps: how many entries, and how many bytes."""
+        return iter(())
+
+    def held(self, key: bytes) -> Cached | None:
+        """What is held under `key`, whether or not the file is still like it."""
+        return self.store.get(key)
+
     def keep(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> Cached:
         """Hold `entity`, which was read from `path` of `site` at `checked_ns` or later, if it may be held at all."""
         cached = Cached(key, site, path, entity, checked_ns)
-        if entity.body is not None and entity.settled and entity.status == 200:
-            self.store.put(key, cached, weight_of(len(entity.body)))
+        if may_be_held(entity):
+            self._put(cached)
         return cached
+
+    def _put(self, cached: Cached) -> None:
+        self.store.put(cached.key, cached, weight_of(len(cached.entity.body or b"")))
 
     def gauge(self, counts: MutableSequence[int]) -> None:
         """Say how full the store is, and how often it had to make room."""
@@ -278,8 +296,10 @@ class Shelf:
         prepared.until_ns = min(prepared.cached.checked_ns + self._revalidate_ns, self._clock.second_ends_ns)
 
     def _fresh(self, cached: Cached, now_ns: int) -> bool:
-        if now_ns - cached.checked_ns < self._revalidate_ns:
-            return True
+        return now_ns - cached.checked_ns < self._revalidate_ns or self._revalidate(cached, now_ns)
+
+    def _revalidate(self, cached: Cached, now_ns: int) -> bool:
+        """Look whether the file is still what it was; what has changed is let go of."""
         try:
             if cached.site.unchanged(cached.path, cached.entity, nowait=True):
                 cached.checked_ns = now_ns
@@ -287,8 +307,12 @@ class Shelf:
         except BlockingIOError:
             # Only the disk can tell. The pool looks again; if nothing has changed, what was made of it still serves.
             return False
-        self.store.drop(cached.key, CHANGED if self._is_there(cached) else GONE)
+        self._let_go(cached)
         return False
+
+    def _let_go(self, cached: Cached) -> None:
+        """Drop what has changed."""
+        self.store.drop(cached.key, CHANGED if self._is_there(cached) else GONE)
 
     def _is_there(self, cached: Cached) -> bool:
         """Whether there is a file where `cached` came from."""
@@ -302,3 +326,8 @@ class Shelf:
             if (there := front.get(line)) is not None and there.cached is cached:
                 del front[line]
         cached.lines.clear()
+
+
+def may_be_held(entity: Entity) -> bool:
+    """Whether an entity can be answered with again."""
+    return entity.body is not None and entity.settled and entity.status == 200

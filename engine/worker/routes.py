@@ -38,14 +38,23 @@ class Routes:
             return self._shelf.find(key_of(site, path, b""), now_ns)
         route = self._routes.get((site, path, accepted))
         if route is None:
-            return None
+            return self._guess(site, path, accepted, now_ns) if self._shelf.shares else None
         key, basis = route
         cached = self._shelf.find(key, now_ns)
         return cached if cached is not None and cached.entity.basis == basis else None
 
+    def _guess(self, site: Site, path: bytes, accepted: Acceptable, now_ns: int) -> Cached | None:
+        """What others have put there and is known to be the best for a client that takes `accepted`."""
+        for coding in (*accepted.codings, b""):
+            cached = self._shelf.find(key_of(site, path, coding), now_ns)
+            if cached is not None and _is_best(cached.entity, accepted):
+                self.note(site, path, accepted, cached)
+                return cached
+        return None
+
     def recoded(self, site: Site, path: bytes, coding: bytes, entity: Entity, checked_ns: int) -> Cached | None:
         """What was made before, in this coding, of the very `entity` that was found at `checked_ns` or later."""
-        cached = self._shelf.store.get(key_of(site, path, coding))
+        cached = self._shelf.held(key_of(site, path, coding))
         if cached is None or (cached.entity.identity, cached.entity.basis) != (entity.identity, entity.basis):
             return None
         cached.checked_ns = max(cached.checked_ns, checked_ns)
@@ -75,3 +84,20 @@ def _may_share(held: Entity, found: Entity) -> bool:
     if known is not None and new is not None and known.siblings is None and known.plain == new.plain:
         held.basis = new
     return held.basis == new
+
+
+def _is_best(entity: Entity, accepted: Acceptable) -> bool:
+    """Whether a look at the files would end with `entity`. False where that is not sure."""
+    basis = entity.basis
+    if basis is None:
+        return accepted.identity
+    if basis.siblings is None:
+        return False
+    current = basis.current()
+    best = next((coding for coding in accepted.codings if coding in current), None)
+    if best is not None:
+        return entity.coding == best
+    if entity.coding:
+        # Made of the plain file, of which there is no better sibling.
+        return basis.plain is not None and accepted.codings[:1] == (entity.coding,)
+    return accepted.identity and not entity.compressible

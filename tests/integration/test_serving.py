@@ -34,9 +34,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def server(module_servers: Servers, root: Path) -> Server:
-    return module_servers(root, "--workers", "2", "--timeout", "3s")
+@pytest.fixture(scope="module", params=["process", "shared"])
+def server(module_servers: Servers, root: Path, request: pytest.FixtureRequest) -> Server:
+    return module_servers(root, "--workers", "2", "--timeout", "3s", "--cache-scope", request.param)
 
 
 def test_index_of_the_root(server: Server, root: Path) -> None:

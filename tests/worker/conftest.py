@@ -40,6 +40,10 @@ def make_bench(root: Path, _no_descriptor_left: None) -> Iterator[MakeBench]:
         return bench
 
     yield make
+    # Of all of them before any: each then waits until there are no pool threads at all.
+    for bench in made:
+        for guard in bench.locks:
+            guard.close()
     for bench in made:
         bench.close()
 

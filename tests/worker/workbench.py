@@ -31,6 +31,7 @@ from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.limited import kinds
 from wsrv.engine.worker.pool import FilePool
 from wsrv.engine.worker.prepared import Shelf
+from wsrv.engine.worker.sharedshelf import SharedMemory, SharedShelf
 from wsrv.plugins.policies.lru import Lru
 
 TIMEOUT_SECONDS = 30.0
@@ -92,6 +93,8 @@ class Workbench:
         places: int = 4,
         site: SiteSettings | None = None,
         hosts: tuple[HostSettings, ...] = (),
+        shared: SharedMemory | None = None,
+        number: int = 0,
     ) -> None:
         cache = cache or CacheSettings()
         limits = limits or LimitSettings()
@@ -105,7 +108,11 @@ class Workbench:
         self.site = self.hosts.default.site
         self.doorman = Doorman(self.hosts.password_files())
         self.policy = Lru(cache.capacity_bytes)
-        self.shelf = Shelf(cache, self.policy, self.hosts, self.clock, Combined, bounds_of(limits))
+        shelf_parts = (cache, self.policy, self.hosts, self.clock, Combined, bounds_of(limits))
+        if shared is None:
+            self.shelf = Shelf(*shelf_parts)
+        else:
+            self.shelf = SharedShelf(*shelf_parts, shared, number, self.ledger)
         # As in the loop: with a gate where one is needed.
         self.gate: Gate | None = None
         make_connections, make_guide, make_hot = Connections, Guide, HotPath

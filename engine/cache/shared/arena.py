@@ -5,8 +5,7 @@
 #   + heads       links       u32 each, one a block: the next block of its chain + 1, or 0 at the end
 #   + links       records     64 bytes each, one a block: the entry whose first block that is
 #   + records     journal     u64 each: numbers of records that were published or dropped, in order
-#   + journal     claims      16 bytes each: see claims.py
-#   + claims      rings       one a worker row: see rings.py
+#   + journal     rings       one a worker row: see rings.py
 #   page aligned  blocks      BLOCK_BYTES each: a chain of them holds key, head and body, one behind the other
 #
 #   header word 0   generation    lock     repairs so far
@@ -17,10 +16,9 @@
 #               5   content       lock     bytes of keys, heads and bodies
 #               6   journalled    lock     journal words written so far
 #               8   heeded        keeper   journal words read so far
-#               9   asleep        keeper   it waits for the bell
-#              10   evictions     keeper   entries that left to make room
-#              11   refusals      keeper   entries that the policy did not take in
-#              12   drops         keeper   hits that nobody read before they were written over
+#               9   evictions     keeper   entries that left to make room
+#              10   refusals      keeper   entries that the policy did not take in
+#              11   drops         keeper   hits that nobody read before they were written over
 #
 #   record word 0   sequence      lock     odd while the record or its chain is being changed; never goes back
 #               1   tag           lock     hash of the key, 0 when there is no entry
@@ -54,11 +52,11 @@ SEQUENCE, TAG, NEXT, LENGTHS, CHECKSUM, CHECKED, USE = range(7)
 
 HEADER_WORDS = 16
 GENERATION, WRITING, FREE, FREE_BLOCKS, ENTRIES, CONTENT, JOURNALLED = range(7)
-HEEDED, ASLEEP, EVICTIONS, REFUSALS, DROPS = range(8, 13)
+HEEDED, EVICTIONS, REFUSALS, DROPS = range(8, 12)
 
+# The reserve is one block in so many, or enough for the longest entry, if that is no more than a quarter.
+RESERVE_SHARE = 16
 JOURNAL_WORDS = 4096
-CLAIMS = 256
-CLAIM_WORDS = 2
 RING_WORDS = 4096
 
 BODY_MASK = 0xFFFF_FFFF
@@ -82,17 +80,23 @@ class WriterLock(Protocol):
 
 
 class Arena:
-    """Shared memory of about `capacity_bytes` for entries, and rings for so many worker `rows`."""
+    """Shared memory of about `capacity_bytes` for entries, and rings for so many worker `rows`.
 
-    def __init__(self, capacity_bytes: int, rows: int) -> None:
+    `reserve` blocks are kept free by the keeper, so that workers find room at once: what is longer than that, and than
+    `largest_bytes`, finds some only while the arena is not full.
+    """
+
+    def __init__(self, capacity_bytes: int, rows: int, largest_bytes: int = 0) -> None:
         each = BLOCK_BYTES + RECORD_WORDS * WORD + 4 + 4
         self.blocks = blocks = max(1, capacity_bytes // each)
+        least = min(blocks_for(largest_bytes) + 1, blocks // 4)
+        self.reserve = max(-(-blocks // RESERVE_SHARE), least) if blocks > 1 else 0
         self.buckets = buckets = 1 << max(0, blocks - 1).bit_length()
         at = PAGE
         places = []
         sizes = (
             *(4 * buckets, 4 * blocks, RECORD_WORDS * WORD * blocks),
-            *(JOURNAL_WORDS * WORD, CLAIMS * CLAIM_WORDS * WORD, rows * (1 + RING_WORDS) * WORD),
+            *(JOURNAL_WORDS * WORD, rows * (1 + RING_WORDS) * WORD),
         )
         for size in sizes:
             places.append((at, at + size))
@@ -100,13 +104,12 @@ class Arena:
         blocks_at = -(-at // PAGE) * PAGE
         self._map = mmap.mmap(-1, blocks_at + blocks * BLOCK_BYTES)
         view = memoryview(self._map)
-        heads, links, records, journal, claims, rings = (view[start:stop] for start, stop in places)
+        heads, links, records, journal, rings = (view[start:stop] for start, stop in places)
         self.header = view[: HEADER_WORDS * WORD].cast("Q")
         self.heads = heads.cast("I")
         self.links = links.cast("I")
         self.records = records.cast("Q")
         self.journal = journal.cast("Q")
-        self.claims = claims.cast("Q")
         self._rings = rings.cast("Q")
         self.rows = rows
         self.content = view[blocks_at:]

@@ -167,11 +167,12 @@ class Reader:
         """What is published, in no order, as it is when it is looked at."""
         arena = self._arena
         now_ms = monotonic_ns() // MS
-        for number, tag in enumerate(arena.records[TAG::RECORD_WORDS].tolist()):
-            if not tag:
+        for number, known in enumerate(arena.records[TAG::RECORD_WORDS].tolist()):
+            if not known:
                 continue
             at = number * RECORD_WORDS
-            sequence, _, _, lengths, checksum, checked, use, _ = arena.records[at : at + RECORD_WORDS].tolist()
+            # Whatever there was when the list was made.
+            sequence, tag, _, lengths, checksum, checked, use, _ = arena.records[at : at + RECORD_WORDS].tolist()
             key = self._key(number, lengths >> KEY_SHIFT)
             if sequence & 1 or arena.records[at + SEQUENCE] != sequence or tag_of(key) != tag:
                 continue

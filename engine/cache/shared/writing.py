@@ -78,21 +78,24 @@ class Writer:
 
     def drop(self, ticket: Ticket) -> bool:
         """Let go of the content of `ticket`; False when it stays because the lock is not to be had."""
-        return bool(self.drop_all((ticket,)))
+        return self.drop_all((ticket,)) is not None
 
-    def drop_all(self, tickets: Sequence[Ticket]) -> bool:
-        """Let go of several at once; False when they stay because the lock is not to be had."""
+    def drop_all(self, tickets: Sequence[Ticket]) -> int | None:
+        """Let go of several at once; how many of them were there still. None: all stay, for want of the lock."""
         if not self._begin():
-            return False
+            return None
         records = self._arena.records
+        dropped = 0
         try:
             for number, sequence in tickets:
-                if records[number * RECORD_WORDS + SEQUENCE] == sequence:
+                at = number * RECORD_WORDS
+                if records[at + SEQUENCE] == sequence and records[at + TAG]:
                     self._drop(number)
+                    dropped += 1
             self._arena.header[WRITING] = 0
         finally:
             self._lock.release()
-        return True
+        return dropped
 
     def repair(self) -> bool:
         """Clear away what a dead writer left, if one did. Whether one had."""
@@ -201,10 +204,15 @@ class Writer:
         if heads[bucket] == number + 1:
             heads[bucket] = records[at + NEXT]
             return
-        before = (heads[bucket] - 1) * RECORD_WORDS
-        while records[before + NEXT] != number + 1:
-            before = (records[before + NEXT] - 1) * RECORD_WORDS
-        records[before + NEXT] = records[at + NEXT]
+        link = heads[bucket]
+        while link:
+            before = (link - 1) * RECORD_WORDS
+            link = records[before + NEXT]
+            if link == number + 1:
+                records[before + NEXT] = records[at + NEXT]
+                return
+        # To be repaired: `writing` is set.
+        raise RuntimeError(f"entry {number} of the shared cache is in no bucket")
 
     def _note(self, number: int) -> None:
         """Tell the keeper that something has become of a record."""

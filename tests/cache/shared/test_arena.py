@@ -193,6 +193,30 @@ def test_entries_say_what_there_is(writer: Writer, reader: Reader) -> None:
     assert entry.stored_ns > 0
 
 
+def test_what_leaves_while_entries_are_listed_is_not_listed(writer: Writer, reader: Reader, arena: Arena) -> None:
+    tickets = [writer.publish(b"%d" % number, HEAD, b"", 0) for number in range(3)]
+    listing = reader.entries()
+    assert next(listing).key == b"0"
+    assert tickets[1] is not None
+    assert writer.drop(tickets[1])
+    assert [entry.key for entry in listing] == [b"2"]
+    # What was dropped is dropped once, even by who knows the sequence of the record that it left.
+    assert writer.drop_all([Ticket(tickets[1].number, tickets[1].sequence + 2), tickets[1]]) == 0
+    check(arena)
+
+
+def test_a_writer_that_finds_a_record_in_no_bucket_leaves_it_to_repair(writer: Writer, arena: Arena) -> None:
+    ticket = writer.publish(b"key", HEAD, b"", 0)
+    assert ticket is not None
+    arena.heads[tag_of(b"key") & (arena.buckets - 1)] = 0
+    with pytest.raises(RuntimeError, match="in no bucket"):
+        writer.drop(ticket)
+    assert writer.publish(b"other", HEAD, b"", 0) is None
+    assert writer.repair()
+    check(arena)
+    assert writer.publish(b"other", HEAD, b"", 0) is not None
+
+
 def test_an_arena_of_one_block_works(lock: RobustLock) -> None:
     arena = Arena(1, rows=1)
     reader, writer = Reader(arena, lock), Writer(arena, lock)

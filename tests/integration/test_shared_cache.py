@@ -1,0 +1,251 @@
+# `--cache-scope shared`, end to end.
+"""A server whose workers share one cache."""
+
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.integration.conftest import Servers
+from tests.support.server import WSRV, Server, wait_for
+
+SHARED = ("--cache-scope", "shared")
+FILES = 60
+
+
+@pytest.fixture
+def files(site: Path) -> dict[str, bytes]:
+    """Files of several lengths in the site, by target: 2.5 MB in all."""
+    chance = random.Random(3)
+    made = {f"/{n}.bin": os.urandom(chance.choice((10, 4000, 20_000, 150_000))) for n in range(FILES)}
+    for target, content in made.items():
+        (site / target[1:]).write_bytes(content)
+    settled(site)
+    return made
+
+
+def settled(site: Path) -> None:
+    """Wait until the stamps of what is in `site` stand for its content."""
+    newest = max(path.stat().st_ctime_ns for path in site.iterdir())
+    probe = site.parent / "probe"
+
+    def later() -> bool:
+        probe.touch()
+        return probe.stat().st_ctime_ns - newest > 50_000_000
+
+    wait_for(later, "the clock")
+
+
+def cache(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = server.stats()["cache"]
+    return found
+
+
+def serving(server: Server, restarts: int) -> bool:
+    """Whether so many workers were replaced, and all serve."""
+    workers = server.stats()["workers"]
+    alive = all(worker["heartbeat_age_seconds"] is not None for worker in workers)
+    return alive and sum(worker["restarts"] for worker in workers) == restarts
+
+
+def keeper(server: Server) -> psutil.Process | None:
+    return next((p for p in server.process.children() if p.name() == "wsrv: cache"), None)
+
+
+def test_a_replaced_worker_finds_what_its_predecessor_has_stored(
+    servers: Servers, site: Path, files: dict[str, bytes]
+) -> None:
+    server = servers(site, "--workers", "1", *SHARED)
+    for target, content in files.items():
+        assert server.get(target).body == content
+    before = cache(server)
+    assert (before["scope"], before["objects"], before["misses"]) == ("shared", FILES, FILES)
+    server.workers()[0].send_signal(signal.SIGKILL)
+    wait_for(lambda: serving(server, 1), "a new worker")
+    for target, content in files.items():
+        assert server.get(target).body == content
+    after = cache(server)
+    assert (after["misses"], after["hits"]) == (FILES, FILES)
+    assert after["shared"]["hits"] == FILES
+    assert after["shared"]["torn_reads"] == after["shared"]["unstored"] == 0
+    length = sum(map(len, files.values()))
+    assert length < after["shared"]["logical_bytes"] < length + FILES * 1024
+    assert after["shared"]["logical_bytes"] <= after["shared"]["real_bytes"] <= length + FILES * 4096
+
+
+def test_a_change_is_seen_by_all_and_a_file_that_is_gone_is_gone(servers: Servers, site: Path) -> None:
+    page = site / "page.txt"
+    page.write_text("old")
+    settled(site)
+    server = servers(site, "--workers", "2", *SHARED)
+    assert {server.get("/page.txt").body for _ in range(10)} == {b"old"}
+    (site / "new").write_text("newer")
+    (site / "new").rename(page)
+    wait_for(lambda: {server.get("/page.txt").body for _ in range(10)} == {b"newer"}, "the new content from all")
+    answer = server.get("/page.txt")
+    assert answer.fields["content-length"] == "5"
+    page.unlink()
+    wait_for(lambda: {server.get("/page.txt").status for _ in range(10)} == {404}, "404 from all")
+
+
+@pytest.mark.parametrize("policy", ["lru", "wtinylfu"])
+def test_a_site_larger_than_the_cache_is_answered_right_while_entries_come_and_go(
+    servers: Servers, site: Path, files: dict[str, bytes], policy: str
+) -> None:
+    server = servers(site, "--workers", "2", *SHARED, "--cache-size", "1MiB", "--cache-policy", policy)
+    chance = random.Random(1)
+    for _ in range(6 * FILES):
+        target = f"/{int(chance.paretovariate(0.5)) % FILES}.bin"
+        assert server.get(target).body == files[target]
+    found = wait_for(lambda: _with_room(server), "the keeper to make room")
+    assert found["evictions"] + found["shared"]["refusals"] > 0
+    assert found["hits"] + found["misses"] == 6 * FILES
+    assert found["size_bytes"] <= found["capacity_bytes"] == 1024 * 1024
+
+
+def _with_room(server: Server) -> dict[str, Any]:
+    """What is said of the cache, once the keeper has made the room that is to be kept free; before that, nothing."""
+    found = cache(server)
+    return found if found["shared"]["real_bytes"] <= found["shared"]["capacity_bytes"] * 0.76 else {}
+
+
+def test_a_killed_keeper_is_replaced_and_goes_on(servers: Servers, site: Path, files: dict[str, bytes]) -> None:
+    server = servers(site, "--workers", "1", *SHARED, "--cache-size", "1MiB")
+    first = keeper(server)
+    assert first is not None
+    first.send_signal(signal.SIGKILL)
+    wait_for(lambda: keeper(server) not in (None, first), "another keeper")
+    for _ in range(2):
+        for target, content in files.items():
+            assert server.get(target).body == content
+    assert wait_for(lambda: _with_room(server), "the keeper to make room")["evictions"] > 0
+    assert "the keeper of the cache was killed by SIGKILL; it is replaced" in server.said.read_text()
+
+
+def test_workers_killed_while_they_store_leave_no_torn_answer_and_no_lock_held(
+    servers: Servers, site: Path, files: dict[str, bytes]
+) -> None:
+    server = servers(site, "--workers", "2", *SHARED, "--cache-size", "1MiB")
+    hashes = {target: hashlib.sha256(content).digest() for target, content in files.items()}
+    enough = threading.Event()
+    wrong: list[str] = []
+    answered = [0] * 3
+
+    def keep_asking(number: int) -> None:
+        chance = random.Random(number)
+        while not enough.is_set():
+            target = chance.choice(list(files))
+            try:
+                answer = server.get(target)
+            except (OSError, IndexError, ValueError):
+                continue  # its worker was killed
+            whole = len(answer.body) == int(answer.fields.get("content-length", -1))
+            if answer.status == 200 and whole:
+                answered[number] += 1
+                if hashlib.sha256(answer.body).digest() != hashes[target]:
+                    wrong.append(target)
+
+    clients = [threading.Thread(target=keep_asking, args=(number,)) for number in range(len(answered))]
+    for client in clients:
+        client.start()
+    try:
+        for kill in range(12):
+            wait_for(partial(serving, server, kill), "all workers")
+            begun = sum(answered)
+            wait_for(lambda begun=begun: sum(answered) > begun + 20, "answers")  # type: ignore[misc]
+            server.workers()[kill % 2].send_signal(signal.SIGKILL)
+        wait_for(partial(serving, server, 12), "all workers")
+    finally:
+        enough.set()
+        for client in clients:
+            client.join()
+    assert wrong == []
+    before = cache(server)
+    # What is stored anew after all those deaths says that writers have their lock.
+    wait_for(lambda: _asked_again(server, before["evictions"]), "entries that come and go")
+
+
+def _asked_again(server: Server, evictions: int) -> bool:
+    for number in range(FILES):
+        server.get(f"/{number}.bin")
+    return int(cache(server)["evictions"]) > evictions
+
+
+def test_when_the_master_is_killed_the_keeper_goes_too(servers: Servers, site: Path) -> None:
+    server = servers(site, "--workers", "1", *SHARED)
+    family = [server.process, *server.process.children()]
+    assert keeper(server) is not None
+    server.process.send_signal(signal.SIGKILL)
+    _, alive = psutil.wait_procs(family, 15)
+    assert not alive
+
+
+def test_what_is_cleared_is_gone_for_all(servers: Servers, site: Path, files: dict[str, bytes]) -> None:
+    server = servers(site, "--workers", "2", *SHARED)
+    for target in files:
+        server.get(target)
+    command = [*WSRV, "cache", "clear", "--runtime-dir", str(server.runtime), "--name", str(server.port)]
+    subprocess.run([*command, "/1*.bin"], check=True, capture_output=True, timeout=20)
+    kept = [target for target in files if not target.startswith("/1")]
+    assert cache(server)["objects"] == len(kept)
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    found = cache(server)
+    assert (found["objects"], found["shared"]["real_bytes"], found["fronts"]["objects"]) == (0, 0, 0)
+    assert server.get("/1.bin").body == files["/1.bin"]
+
+
+def test_another_policy_goes_on_with_the_entries(servers: Servers, site: Path, files: dict[str, bytes]) -> None:
+    server = servers(site, "--workers", "2", *SHARED)
+    for target in files:
+        server.get(target)
+    before = cache(server)
+    first = keeper(server)
+    command = [*WSRV, "cache", "policy", "--runtime-dir", str(server.runtime), "--name", str(server.port), "sieve"]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    wait_for(lambda: keeper(server) not in (None, first), "a keeper with that policy")
+    after = cache(server)
+    assert (after["policy"], after["objects"]) == ("sieve", before["objects"])
+    for target, content in files.items():
+        assert server.get(target).body == content
+    assert cache(server)["misses"] == before["misses"]
+    assert "it is replaced" not in server.said.read_text()
+
+
+def serve(site: Path, tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [*WSRV, "serve", str(site), "--port", "0", "--runtime-dir", str(tmp_path / "run"), *SHARED, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20)
+
+
+def test_a_primitive_whose_locks_stay_taken_is_refused_by_name(site: Path, tmp_path: Path) -> None:
+    for primitive in ("posix", "eventfd"):
+        run = serve(site, tmp_path, "--sync", primitive)
+        assert run.returncode == 2
+        assert (
+            f"--cache-scope shared: {primitive} offers locks and semaphores, and the shared cache's writer needs a "
+            "lock that the death of its owner leaves free; use --sync robust\n"
+        ) in run.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_where_no_primitive_is_named_one_that_fits_is_taken_and_said(servers: Servers, site: Path) -> None:
+    server = servers(site, "--workers", "1", *SHARED)
+    assert server.stats()["sync"] == "robust"
+    assert re.search(r"--cache-scope shared .* --sync robust", server.said.read_text())
+
+
+def test_in_scope_process_there_is_no_keeper_and_nothing_said_of_sharing(servers: Servers, site: Path) -> None:
+    server = servers(site, "--workers", "1", "--cache-scope", "process")
+    assert server.get("/").status == 200
+    assert keeper(server) is None
+    found = cache(server)
+    assert found["scope"] == "process"
+    assert "shared" not in found

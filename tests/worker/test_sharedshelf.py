@@ -1,0 +1,243 @@
+# Two workers taken apart over one arena: what one has stored the other finds, and what one has seen counts for both.
+"""The shelf of a worker that shares its cache."""
+
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.worker.conftest import MakeBench
+from tests.worker.parts import Answer, ask, get
+from tests.worker.workbench import Workbench
+from wsrv.engine.cache.shared.arena import FREE_BLOCKS, Arena
+from wsrv.engine.cache.shared.reading import Reader
+from wsrv.engine.settings import CacheSettings, HostSettings, SiteSettings
+from wsrv.engine.shm.row import HITS, MISSES, SHARED_HITS, TORN, UNSTORED
+from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.site import Site
+from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.engine.worker.clock import SECOND_NS
+from wsrv.engine.worker.sharedshelf import SharedMemory, key_of_shared
+from wsrv.plugins.primitives.robust import RobustLock
+
+CODED = b"Accept-Encoding: br, gzip"
+TEXT = b"some text that shrinks\n" * 500
+
+
+@pytest.fixture
+def memory() -> Iterator[SharedMemory]:
+    lock = RobustLock("cache_writer", memoryview(mmap.mmap(-1, CELL_BYTES)))
+    bell = os.eventfd(0, os.EFD_NONBLOCK)
+    yield SharedMemory(Arena(1024 * 1024, rows=2), lock, bell, 0)
+    os.close(bell)
+    lock.close()
+
+
+@pytest.fixture
+def two(memory: SharedMemory, make_bench: MakeBench) -> tuple[Workbench, Workbench]:
+    first, second = (make_bench(shared=memory, number=number) for number in range(2))
+    # Time passes here by leaps, and has to stay behind the clock by which answers are timed.
+    first.now_ns = second.now_ns = first.now_ns - 60 * SECOND_NS
+    return first, second
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The paths of which a worker has asked the file system whether they are as they were."""
+    seen: list[bytes] = []
+    unchanged: Callable[..., bool] = Site.unchanged
+
+    def noted(self: Site, path: bytes, entity: Entity, **how: Any) -> bool:
+        seen.append(path)
+        return unchanged(self, path, entity, **how)
+
+    monkeypatch.setattr(Site, "unchanged", noted)
+    return seen
+
+
+def used(bench: Workbench) -> tuple[int, int, int]:
+    """Hits, misses, and hits for which shared memory was read."""
+    return bench.count(HITS), bench.count(MISSES), bench.count(SHARED_HITS)
+
+
+def entries(memory: SharedMemory) -> set[bytes]:
+    return {key_of_shared(entry.key) for entry in Reader(memory.arena, memory.lock).entries()}
+
+
+def test_what_one_has_read_the_other_has_from_memory(two: tuple[Workbench, Workbench], memory: SharedMemory) -> None:
+    first, second = two
+    theirs, ours = ask(first, get(b"/a.txt")), ask(second, get(b"/a.txt"))
+    assert (ours.status, ours.body, ours.fields) == (theirs.status, theirs.body, theirs.fields)
+    assert (used(first), used(second)) == ((0, 1, 0), (1, 0, 1))
+    assert ask(second, get(b"/a.txt")).body == b"alpha"
+    assert used(second) == (2, 0, 1), "the second hit is the front's"
+    assert entries(memory) == {b"a.txt"}
+
+
+def test_a_compressed_text_is_made_once_for_all(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path
+) -> None:
+    (root / "text.txt").write_bytes(TEXT)
+    first, second = two
+    theirs, ours = ask(first, get(b"/text.txt", CODED)), ask(second, get(b"/text.txt", CODED))
+    assert ours.fields[b"content-encoding"] == b"br"
+    assert (ours.body, ours.fields) == (theirs.body, theirs.fields)
+    assert used(second) == (1, 0, 1)
+    assert ask(second, get(b"/text.txt", CODED)).body == theirs.body
+    assert used(second) == (2, 0, 1)
+    # For another client another one is better, and that is not there yet.
+    assert ask(second, get(b"/text.txt", b"Accept-Encoding: gzip")).fields[b"content-encoding"] == b"gzip"
+    assert ask(first, get(b"/text.txt", b"Accept-Encoding: gzip")).fields[b"content-encoding"] == b"gzip"
+    assert used(first)[2] == 1
+    assert ask(first, get(b"/text.txt")).body == TEXT
+
+
+@pytest.mark.parametrize("known_by", ["first", "second"])
+def test_a_sibling_outranks_what_was_compressed(two: tuple[Workbench, Workbench], root: Path, known_by: str) -> None:
+    (root / "text.txt").write_bytes(TEXT)
+    (root / "text.txt.gz").write_bytes(b"not really")
+    first, second = two
+    wish = get(b"/text.txt", CODED)
+    asked, other = (first, second) if known_by == "first" else (second, first)
+    for bench in (asked, other):
+        answer = ask(bench, wish)
+        assert answer.fields[b"content-encoding"] == b"gzip"
+        assert answer.body == b"not really"
+    # Who takes br alone has it made.
+    for bench in (asked, other):
+        assert ask(bench, get(b"/text.txt", b"Accept-Encoding: br")).fields[b"content-encoding"] == b"br"
+    assert used(other)[2] == 2
+
+
+def test_one_look_at_a_file_serves_all(two: tuple[Workbench, Workbench], looks: list[bytes]) -> None:
+    for bench in two:
+        ask(bench, get(b"/a.txt"))
+    assert looks == []
+    for bench in two:
+        bench.advance(1.5)
+        assert ask(bench, get(b"/a.txt")).body == b"alpha"
+    assert looks == [b"a.txt"]
+    for _ in range(2):
+        for bench in two:
+            bench.advance(0.4)
+            ask(bench, get(b"/a.txt"))
+    assert looks == [b"a.txt"], "unlooked at for less than a second"
+    for bench in reversed(two):
+        bench.advance(0.4)
+        ask(bench, get(b"/a.txt"))
+    assert looks == [b"a.txt"] * 2
+
+
+def test_a_changed_file_is_answered_anew_by_all_never_new_fields_with_old_bytes(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path
+) -> None:
+    before = [ask(bench, get(b"/a.txt")) for bench in two]
+    (root / "new").write_bytes(b"another alpha")
+    (root / "new").rename(root / "a.txt")
+    for bench in two:
+        bench.advance(1.1)
+        after = ask(bench, get(b"/a.txt"))
+        assert after.body == b"another alpha"
+        assert after.fields[b"content-length"] == b"13"
+        assert after.fields[b"etag"] != before[0].fields[b"etag"]
+    (root / "a.txt").unlink()
+    for bench in two:
+        bench.advance(1.1)
+        assert ask(bench, get(b"/a.txt")).status == 404
+    assert entries(memory) == set()
+
+
+def test_each_root_has_its_own_entries(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path, tmp_path: Path
+) -> None:
+    first, second = two
+    ask(first, get(b"/a.txt"))
+    root.rename(tmp_path / "old")
+    root.mkdir()
+    (root / "a.txt").write_bytes(b"beta")
+    second.hosts.check_roots(second.now_ns + 2_000_000_000, nowait=False)
+    assert ask(second, get(b"/a.txt")).body == b"beta"
+    # The first has not noticed yet; what it stores and confirms is about the old folder.
+    for bench in two:
+        bench.advance(1.1)
+    assert ask(first, get(b"/a.txt")).body == b"alpha"
+    assert ask(second, get(b"/a.txt")).body == b"beta"
+    first.hosts.check_roots(first.now_ns + 2_000_000_000, nowait=False)
+    first.advance(1.1)
+    assert ask(first, get(b"/a.txt")).body == b"beta"
+    assert entries(memory) == {b"a.txt"}
+
+
+def test_hosts_do_not_share_with_each_other(make_bench: MakeBench, memory: SharedMemory, root: Path) -> None:
+    other = root.parent / "other"
+    other.mkdir()
+    (other / "a.txt").write_bytes(b"beta")
+    (other / "text.txt").write_bytes(TEXT)
+    hosts = (HostSettings(("b",), SiteSettings(root=other, pages=root / "no-pages")),)
+    for number in range(2):
+        bench = make_bench(shared=memory, number=number, hosts=hosts)
+        assert ask(bench, get(b"/a.txt")).body == b"alpha"
+        assert Answer(bench.answers(bench.client(), b"GET /a.txt HTTP/1.1\r\nHost: b\r\n\r\n")).body == b"beta"
+        coded = bench.answers(bench.client(), b"GET /text.txt HTTP/1.1\r\nHost: b\r\n%b\r\n\r\n" % CODED)
+        assert Answer(coded).fields[b"content-encoding"] == b"br"
+        assert used(bench) == ((0, 3, 0), (3, 0, 3))[number]
+
+
+def test_what_finds_no_room_is_answered_counted_and_the_keeper_called(
+    make_bench: MakeBench, memory: SharedMemory, root: Path
+) -> None:
+    bench = make_bench(shared=memory)
+    for number in range(4):
+        (root / f"{number}.bin").write_bytes(os.urandom(400_000))
+    bodies = [(root / f"{number}.bin").read_bytes() for number in range(4)]
+    for number in range(4):
+        answer = bench.answers(bench.client(), get(b"/%d.bin" % number))
+        assert Answer(answer).body == bodies[number]
+    assert bench.count(UNSTORED) == 2
+    assert os.eventfd_read(memory.bell) >= 2
+    assert entries(memory) == {b"0.bin", b"1.bin"}
+
+
+def test_what_is_torn_is_a_miss_and_counted(two: tuple[Workbench, Workbench], memory: SharedMemory) -> None:
+    first, second = two
+    ask(first, get(b"/a.txt"))
+    (entry,) = Reader(memory.arena, memory.lock).entries()
+    memory.arena.content[entry.ticket.number * 2048] ^= 1
+    assert ask(second, get(b"/a.txt")).body == b"alpha"
+    assert (second.count(TORN), used(second)) == (1, (0, 1, 0))
+
+
+def test_what_may_not_be_kept_is_not_shared(two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path) -> None:
+    (root / "large.bin").write_bytes(bytes(1_200_000))
+    first, _ = two
+    before = memory.arena.header[FREE_BLOCKS]
+    assert ask(first, get(b"/nope")).status == 404
+    assert len(first.answers(first.client(), get(b"/large.bin"))) > 1_000_000
+    assert memory.arena.header[FREE_BLOCKS] == before
+    assert first.count(UNSTORED) == 0
+
+
+def test_a_front_too_small_for_anything_still_shares(make_bench: MakeBench, memory: SharedMemory) -> None:
+    benches = [make_bench(shared=memory, number=n, cache=CacheSettings(capacity_bytes=100)) for n in range(2)]
+    for bench in benches * 2:
+        assert ask(bench, get(b"/a.txt")).body == b"alpha"
+    assert [used(bench) for bench in benches] == [(1, 1, 1), (2, 0, 2)]
+
+
+def test_the_keeper_hears_of_hits_when_answers_are_renewed(
+    two: tuple[Workbench, Workbench], memory: SharedMemory
+) -> None:
+    first, _ = two
+    client = first.client()
+    first.ask(client, get(b"/a.txt"))
+    first.ask(client, get(b"/a.txt"))
+    noted = memory.arena.ring(0)[0]
+    for _ in range(10):
+        first.ask(client, get(b"/a.txt"))
+    assert memory.arena.ring(0)[0] == noted, "hits of the hot path cost nothing"
+    first.advance(1.1)
+    first.ask(client, get(b"/a.txt"))
+    assert memory.arena.ring(0)[0] == noted + 1
