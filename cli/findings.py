@@ -44,7 +44,7 @@ class Findings:
     """Of one simulation: what was replayed, the miss ratios, and what follows from them.
 
     `error` is the sampling's, measured with the policy `judge`. `weigh` is what the server's cache weighs a body of
-    so many bytes; None when the sizes are no bodies.
+    so many bytes; None when the sizes are no bodies. `remarks`: what else there is to say of where it comes from.
     """
 
     name: str
@@ -56,25 +56,27 @@ class Findings:
     judge: str
     choice: Choice
     weigh: Callable[[int], int] | None
+    remarks: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """For --json."""
-        trace, sample, choice = self.reading.trace, self.experiment.sample, self.choice
+        whole, sample, choice = self.experiment, self.experiment.sample, self.choice
         return {
             "schema": SCHEMA,
             "trace": {
                 "name": self.name,
                 "formats": self.reading.formats,
-                "requests": len(trace),
-                "objects": trace.objects,
-                "footprint_bytes": trace.footprint_bytes,
-                "requested_bytes": trace.requested_bytes,
+                "requests": whole.requests,
+                "objects": whole.objects,
+                "footprint_bytes": whole.footprint_bytes,
+                "requested_bytes": whole.requested_bytes,
                 "span_seconds": self.reading.span_seconds,
                 "lines": self.reading.lines,
                 "bad_lines": self.reading.bad_lines,
                 "other_answers": self.reading.other_answers,
                 "requests_without_size": self.reading.unsized,
                 "times_back": self.reading.times_back,
+                "remarks": list(self.remarks),
             },
             "sampling": {
                 "rate": sample.rate,
@@ -117,12 +119,13 @@ class Findings:
         }
 
     def _head(self) -> list[str]:
-        reading, trace, sample = self.reading, self.reading.trace, self.experiment.sample
+        reading, whole, sample = self.reading, self.experiment, self.experiment.sample
+        about = "about " if whole.trace is None and sample.rate < 1 else ""
         span = reading.span_seconds
         over = "" if span is None else f", over {duration(span)}"
         texts = [
-            f"{printable(self.name)}: {len(trace):,} requests for {trace.objects:,} objects of "
-            f"{human(trace.footprint_bytes)}{over}"
+            f"{printable(self.name)}: {whole.requests:,} requests for {about}{whole.objects:,} objects of "
+            f"{human(whole.footprint_bytes)}{over}"
         ]
         left_out = [
             f"{count:,} {what}"
@@ -138,20 +141,26 @@ class Findings:
             texts.append(f"{back:,} requests are earlier than the one before; the order of the lines was kept")
         if left_out:
             texts.append(f"left out: {'; '.join(left_out)}")
+        texts += self.remarks
+        if sample.rate < 1:
+            texts.append(
+                f"sampled: {100 * sample.rate:.2f} % of the objects: {sample.trace.objects:,} with "
+                f"{len(sample.trace):,} requests"
+            )
         if self.error is not None:
             off = self.error
             texts += [
-                f"sampled: {100 * sample.rate:.2f} % of the objects: {sample.trace.objects:,} with "
-                f"{len(sample.trace):,} requests",
                 f"  off by {100 * off.objects_mean:.2f} points on average and {100 * off.objects_most:.2f} at most "
                 f"(bytes: {100 * off.bytes_mean:.2f} and {100 * off.bytes_most:.2f}):",
                 f"  by replaying everything through {self.judge} at {', '.join(map(written, off.sizes_bytes))}",
             ]
+        elif sample.rate < 1:
+            texts.append("  how far that is off is not known: nobody has noted the rest")
         return texts
 
     def cache_size_bytes(self) -> int | None:
         """What --cache-size has to be for one worker, so that bodies of the chosen size are held; roughly."""
-        trace = self.reading.trace
+        trace = self.experiment.sample.trace if self.experiment.trace is None else self.experiment.trace
         if self.weigh is None or not trace.footprint_bytes:
             return None
         weights = sum(map(self.weigh, trace.object_sizes))
@@ -159,7 +168,7 @@ class Findings:
 
     def _larger(self) -> str:
         size_bytes, tried = self.choice.size_bytes, self.experiment.sizes_bytes
-        if size_bytes >= self.reading.trace.footprint_bytes:
+        if size_bytes >= self.experiment.footprint_bytes:
             return "everything fits"
         if size_bytes == tried[-1]:
             return "no larger size was tried"
@@ -167,9 +176,9 @@ class Findings:
 
     def sentence(self) -> str:
         """Which policy and size to choose, and what that saves."""
-        choice, trace = self.choice, self.reading.trace
-        requests, size_bytes = len(trace), trace.requested_bytes
-        some = "" if self.error is None else "some "
+        choice = self.choice
+        requests, size_bytes = self.experiment.requests, self.experiment.requested_bytes
+        some = "" if self.experiment.sample.rate == 1 else "some "
         text = (
             f"Choose {choice.policy} with {written(choice.size_bytes)}: {100 * choice.object_miss_ratio:.2f} % of the "
             f"requests are misses, {self._larger()}; "

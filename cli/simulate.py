@@ -6,14 +6,15 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from wsrv.cli import running, workers
 from wsrv.cli.exits import NOTHING_TO_MEASURE, USAGE, Stop
 from wsrv.cli.linux import require_linux
 from wsrv.cli.progress import Progress
-from wsrv.cli.units import AUTO, Kind, Part, Place, Size
+from wsrv.cli.units import AUTO, Kind, Part, Place, Seconds, Size
 from wsrv.cli.voice import TerminalVoice, colourful
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from wsrv.engine.cache.policy import Policy
     from wsrv.engine.cache.simulation.experiment import Curve, Experiment
     from wsrv.engine.log.reading import Reading
+    from wsrv.engine.master.runtime import RunningServer
     from wsrv.plugins.registry import Registry
 
 # What the others are compared with, where it is there.
@@ -42,7 +44,9 @@ class Share(Kind):
 
 
 @click.command("simulate")
-@click.argument("files", metavar="TRACE|ACCESS_LOG...", type=Place(dash=True), nargs=-1, required=True)
+@click.argument("files", metavar="TRACE|ACCESS_LOG...", type=Place(dash=True), nargs=-1)
+@click.option("--live", is_flag=True, help="Listen to a running server instead.")
+@click.option("--seconds", type=Seconds(), default=30.0, show_default="30s", metavar="TIME", help="How long to listen.")
 @click.option("--size", "sizes", type=Size(), multiple=True, metavar="SIZE", help="A size to try; again for more.")
 @click.option(
     "--policy", "names", type=Part("policy"), multiple=True, metavar="NAME", help="Only this; again for more."
@@ -50,13 +54,18 @@ class Share(Kind):
 @click.option("--sample", type=Share(auto=True), default=AUTO, metavar="SHARE", help="Share of the objects; 1 for all.")
 @click.option("--svg", "plot_file", type=Place(), metavar="FILE", help="Draw the miss ratios into FILE, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print it all as JSON.")
+@workers.server_options
 def command(
     files: Sequence[str],
+    live: bool,
+    seconds: float,
     sizes: Sequence[int],
     names: Sequence[str],
     sample: float | str,
     plot_file: str | None,
     as_json: bool,
+    name: str | None,
+    runtime_dir: str | None,
 ) -> None:
     """Replay a log through every policy at many sizes, and say which to choose.
 
@@ -74,26 +83,27 @@ def command(
 
     Long traces are sampled, never below some 10,000 objects; how far that is off is measured and shown.
 
+    With --live the workers of a running server note what they are asked for, for a while: what comes from the cache
+    or could; files above cache.max_object could not.
+
     \b
     Exit status: 0 done, 2 a file cannot be read or a name is unknown,
-    4 nothing to measure, 130 broken off.
+    3 no server runs, 4 nothing to measure, 130 broken off.
     """
     require_linux()
-    from wsrv.cli.findings import printable
-
     if any(size == 0 for size in sizes):
         raise click.UsageError("--size: a cache of 0 bytes holds nothing")
+    if live == bool(files):
+        raise click.UsageError("what to replay? files, or --live" if not live else "--live listens, and reads no files")
     voice = TerminalVoice()
+    wish = None if isinstance(sample, str) else sample
     with Progress() as progress:
         policies = _policies(names, voice)
-        reading = _read(files, progress)
-        for bad in reading.bad:
-            voice.warn(printable(bad))
-        if reading.bad_lines > len(reading.bad):
-            voice.warn(f"{reading.bad_lines:,} lines could not be read; the first of them are named above")
-        if not len(reading.trace):
-            raise Stop(NOTHING_TO_MEASURE, f"{_name(files)}: nothing to measure: {_why_nothing(reading)}")
-        findings = _findings(_name(files), reading, policies, sizes, sample, progress, voice)
+        if live:
+            source = _listen(running.find(name, runtime_dir), sizes, wish, seconds, progress)
+        else:
+            source = _file_source(files, sizes, wish, progress, voice)
+        findings = _findings(source, policies, progress)
         if plot_file is not None:
             try:
                 Path(plot_file).write_text(findings.svg(), encoding="utf-8")
@@ -191,27 +201,55 @@ def _policies(names: Sequence[str], voice: TerminalVoice) -> Policies:
     return Policies(there, tuple(dict.fromkeys(names)), voice)
 
 
-def _findings(
-    name: str,
-    reading: "Reading",
-    policies: Policies,
-    sizes: Sequence[int],
-    sample: float | str,
-    progress: Progress,
-    voice: TerminalVoice,
-) -> "Findings":
-    from wsrv.cli.findings import Findings
-    from wsrv.engine.cache.simulation.choice import choose
-    from wsrv.engine.cache.simulation.experiment import Experiment, usual_sizes
+class Source(NamedTuple):
+    """What is replayed, called `name`, and what there is to say of it."""
+
+    name: str
+    reading: "Reading"
+    experiment: "Experiment"
+    remarks: Sequence[str]
+
+
+def _file_source(
+    files: Sequence[str], sizes: Sequence[int], wish: float | None, progress: Progress, voice: TerminalVoice
+) -> Source:
+    from wsrv.cli.findings import printable
+    from wsrv.engine.cache.simulation.experiment import Experiment
     from wsrv.engine.cache.simulation.shards import fitting_rate
 
-    trace = reading.trace
-    wish = None if isinstance(sample, str) else sample
-    rate = fitting_rate(trace, wish)
+    reading, name = _read(files, progress), _name(files)
+    for bad in reading.bad:
+        voice.warn(printable(bad))
+    if reading.bad_lines > len(reading.bad):
+        voice.warn(f"{reading.bad_lines:,} lines could not be read; the first of them are named above")
+    if not len(reading.trace):
+        raise Stop(NOTHING_TO_MEASURE, f"{name}: nothing to measure: {_why_nothing(reading)}")
+    rate = fitting_rate(reading.trace, wish)
     if wish is not None and rate > wish:
-        voice.warn(f"--sample {wish:g} is too few of {trace.objects:,} objects; {rate:.3g} is taken")
+        voice.warn(f"--sample {wish:g} is too few of {reading.trace.objects:,} objects; {rate:.3g} is taken")
     progress.begin("sampling:")
-    experiment = Experiment(trace, sorted(set(sizes)) or usual_sizes(trace), rate)
+    return Source(name, reading, Experiment.of(reading.trace, sorted(set(sizes)), rate), ())
+
+
+def _listen(
+    server: "RunningServer", sizes: Sequence[int], wish: float | None, seconds: float, progress: Progress
+) -> Source:
+    from wsrv.cli.live import record
+    from wsrv.engine.cache.simulation.experiment import Experiment
+
+    found = record(server, wish, seconds, progress)
+    if not len(found.sample.trace):
+        raise Stop(NOTHING_TO_MEASURE, f"server {server.name}: nothing to measure: nobody asked for anything")
+    whole = found.sample.trace if found.is_everything else None
+    experiment = Experiment(whole, sorted(set(sizes)), found.sample)
+    return Source(f"server {server.name}", found.reading, experiment, found.remarks)
+
+
+def _findings(source: Source, policies: Policies, progress: Progress) -> "Findings":
+    from wsrv.cli.findings import Findings
+    from wsrv.engine.cache.simulation.choice import choose
+
+    experiment = source.experiment
     steps = len(experiment.sample.trace) * len(experiment.sizes_bytes)
     curves: dict[str, Curve] = {}
     for policy in policies.classes:
@@ -223,25 +261,27 @@ def _findings(
         raise Stop(NOTHING_TO_MEASURE, "there is no policy to replay the trace with")
     usual = _USUAL if _USUAL in curves else next(iter(curves))
     error = None
-    if experiment.sample.rate < 1:
-        progress.begin(f"measuring the sampling error with {usual}:", len(trace) * len(experiment.checked))
+    if experiment.sample.rate < 1 and experiment.trace is not None:
+        steps = len(experiment.trace) * len(experiment.checked)
+        progress.begin(f"measuring the sampling error with {usual}:", steps)
         error = experiment.sampling_error(policies.classes[usual], curves[usual], progress.step)
     progress.begin("working out the bound:")
     return Findings(
-        name=name,
-        reading=reading,
+        name=source.name,
+        reading=source.reading,
         experiment=experiment,
         curves=curves,
         bound=experiment.bound(),
         error=error,
         judge=usual,
         choice=choose(experiment.sizes_bytes, curves, usual),
-        weigh=None if "CSV" in reading.formats else _weight,
+        weigh=None if "CSV" in source.reading.formats else _weight,
+        remarks=source.remarks,
     )
 
 
 def _weight(body_bytes: int) -> int:
-    """What the server's cache counts for a body, roughly: see Shelf.keep."""
-    from wsrv.engine.worker.prepared import COPIES, JOIN_BYTES, OVERHEAD_BYTES
+    """What the server's cache counts for a body."""
+    from wsrv.engine.worker.prepared import weight_of
 
-    return OVERHEAD_BYTES + body_bytes * (COPIES if body_bytes <= JOIN_BYTES else 1)
+    return weight_of(body_bytes)

@@ -27,6 +27,8 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # A longer line is none of a log: heads are bounded to a few tens of KiB.
 LINE_BYTES = 256 * 1024
 
+LIVE = "live"
+
 # So many bad lines are named.
 NAMED = 5
 
@@ -43,6 +45,7 @@ class Reading:
 
     def __init__(self, progress: Progress = nobody) -> None:
         self.trace = Trace()
+        # Of each file in turn; LIVE for what stood in none.
         self.formats: list[str] = []
         self.lines = 0
         self.other_answers = 0
@@ -102,6 +105,13 @@ class Reading:
             size = None
         self._keys.append(key)
         self._sizes.append(size)
+
+    def note(self, seconds: float, key: bytes, size: int) -> None:
+        """Add a request that stands in no file."""
+        if not self.formats:
+            self.formats.append(LIVE)
+        self._span.note(str(seconds))
+        self.trace.add(key, size)
 
     def finish(self) -> None:
         """Give every request the size of its object."""

@@ -77,6 +77,8 @@ class Answering:
             self._ledger.counts[HITS] += 1
             cached.served += 1
             self._shelf.hit(cached)
+            if self._shelf.sample is not None:
+                self._shelf.sample.note(cached, now_ns)
             self._answer(conn, request, cached, now_ns)
             return
         self._ledger.counts[MISSES] += 1
@@ -149,6 +151,8 @@ class Answering:
     def _settle_on(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
         """Answer with what serves all who take the same codings."""
         self._routes.note(request.host.site, request.path, request.accepted, cached)
+        if self._shelf.sample is not None:
+            self._shelf.sample.miss(cached, now_ns)
         self._answer(conn, request, cached, now_ns)
 
     def _keep(self, site: Site, path: bytes, entity: Entity, checked_ns: int) -> Cached:

@@ -23,6 +23,7 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from wsrv.engine.cache.policy import Policy
+from wsrv.engine.ipc.question import Message
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import LimitSettings, Settings
@@ -47,7 +48,7 @@ from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.loading import Loading
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
-from wsrv.engine.worker.questions import Handler, Questions
+from wsrv.engine.worker.questions import Handler, Questions, Steps
 from wsrv.engine.worker.turns import Turns
 from wsrv.engine.worker.warming import Warming
 
@@ -181,7 +182,20 @@ class Worker:
         """What the master can ask, and by what it is answered."""
         warming = Warming(self._hosts, self._loading, self._errands, lambda: self._questions.wake())
         change = Change(self._shelf.store, self._station.policies, self._share(settings))
-        return {**Inspection(self._shelf, self._hottest).handlers(), "policy": change.policy, "warm": warming.warm}
+        return {
+            **Inspection(self._shelf, self._hottest).handlers(),
+            "policy": change.policy,
+            "sample": self._sample,
+            "sampled": self._sample,
+            "warm": warming.warm,
+        }
+
+    def _sample(self, question: Message, now_ns: int) -> Steps:
+        """Of what is asked for; few servers ever take one."""
+        from wsrv.engine.worker.sampling import Sampling
+
+        sampling = Sampling(self._shelf, self._ledger.counts)
+        return (sampling.sample if question["ask"] == "sample" else sampling.sampled)(question, now_ns)
 
     def _kinds(self, limits: LimitSettings) -> "tuple[Gate | None, type[Connections], type[Guide], type[HotPath]]":
         """The classes that a worker is made of; a gate only where something of connections or clients is bounded."""

@@ -12,7 +12,7 @@
 
 from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.store import CHANGED, GONE, Store
@@ -29,6 +29,9 @@ from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.hosts import Host, Hosts
 from wsrv.engine.static.site import Site
 from wsrv.engine.worker.clock import SECOND_NS, Clock
+
+if TYPE_CHECKING:
+    from wsrv.engine.worker.sampling import Sample
 
 # Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
 JOIN_BYTES = 16 * 1024
@@ -52,7 +55,21 @@ MOST_STIRRED = 512
 class Prepared:
     """One answer, ready to write and to record."""
 
-    __slots__ = ("body", "cached", "close", "hits", "key", "length", "outcome", "parts", "template", "until_ns", "wire")
+    __slots__ = (
+        "body",
+        "cached",
+        "close",
+        "due_ns",
+        "hits",
+        "key",
+        "length",
+        "noted",
+        "outcome",
+        "parts",
+        "template",
+        "until_ns",
+        "wire",
+    )
 
     def __init__(self, cached: "Cached", template: HeadTemplate, body: bytes, close: bool, outcome: bytes) -> None:
         self.cached = cached
@@ -63,6 +80,9 @@ class Prepared:
         self.outcome = outcome
         self.until_ns = 0
         self.hits = 0
+        # For a sample: until when it would be good were it not cut short, and of how many hits it knows.
+        self.due_ns = 0
+        self.noted = 0
         self.wire: bytes | None = None
         self.parts: tuple[bytes, bytes] = (b"", b"")
         self.length = 0
@@ -172,6 +192,8 @@ class Shelf:
         # What was asked for since somebody has last looked, and perhaps twice: the first so many.
         self.stirred: list[Cached] = []
         self._errors: dict[tuple[bytes, int, str], tuple[Entity, int]] = {}
+        # Notes what is asked for, while somebody wants to know.
+        self.sample: Sample | None = None
 
     def remember(self, block: bytes) -> Remembered:
         """The parse of a field block, made now if it was not made before. Raises Malformed."""
@@ -252,6 +274,8 @@ class Shelf:
         cached.asked_ns = now_ns
         if prepared.until_ns <= now_ns:
             self._render(prepared)
+            if self.sample is not None:
+                self.sample.catch(prepared, now_ns)
         return prepared
 
     def shelve(self, prepared: Prepared, front: dict[bytes, Prepared], raw_line: bytes) -> None:
@@ -267,10 +291,15 @@ class Shelf:
 
     def renew(self, prepared: Prepared, now_ns: int) -> bool:
         """Make an expired answer good again; False when its file is not what it was."""
+        sample = self.sample
+        if sample is not None and sample.still_good(prepared, now_ns):
+            return True
         if not self._fresh(prepared.cached, now_ns):
             return False
         prepared.cached.asked_ns = now_ns
         self._render(prepared)
+        if sample is not None:
+            sample.renewed(prepared, now_ns)
         return True
 
     def fresh_for_ns(self, cached: Cached, now_ns: int) -> int:

@@ -20,19 +20,19 @@ def trace() -> Trace:
     [(0, 1, 1, 1), (1, 1, 1, 1), (3, 1, 4, 3), (1000, 4, 1024, 9), (1024, 4, 1024, 9), (1025, 8, 2048, 9)],
 )
 def test_sizes_double_until_everything_fits(footprint: int, first: int, last: int, count: int) -> None:
-    sizes = usual_sizes(Trace.of([(b"a", footprint)]))
+    sizes = usual_sizes(footprint)
     assert (sizes[0], sizes[-1], len(sizes)) == (first, last, count)
     assert all(larger == 2 * smaller for smaller, larger in pairwise(sizes))
 
 
 def test_a_curve_has_the_ratio_of_misses_for_each_size() -> None:
     # At 3 bytes `b` sends `a` away; the second request for `b` is a hit.
-    experiment = Experiment(Trace.of([(b"a", 1), (b"b", 3), (b"b", 3), (b"a", 1)]), [3, 4])
+    experiment = Experiment.of(Trace.of([(b"a", 1), (b"b", 3), (b"b", 3), (b"a", 1)]), [3, 4])
     assert experiment.curve(Lru) == Curve((0.75, 0.5), (0.625, 0.5))
 
 
 def test_the_bound_is_below_the_curve_and_meets_it_where_everything_fits() -> None:
-    experiment = Experiment(trace(), usual_sizes(trace()))
+    experiment = Experiment.of(trace(), [])
     bound, curve = experiment.bound(), experiment.curve(Lru)
     assert all(low <= high for low, high in zip(bound.objects, curve.objects, strict=True))
     assert all(low <= high for low, high in zip(bound.bytes, curve.bytes, strict=True))
@@ -42,9 +42,9 @@ def test_the_bound_is_below_the_curve_and_meets_it_where_everything_fits() -> No
 @pytest.mark.parametrize(("count", "places"), [(1, [0]), (2, [1]), (3, [1]), (5, [1, 4]), (9, [1, 4, 7])])
 def test_the_sampling_error_is_that_against_the_whole_trace(count: int, places: list[int]) -> None:
     whole, sizes = trace(), [20_000 * (1 + place) for place in range(count)]
-    experiment = Experiment(whole, sizes, rate=0.5)
+    experiment = Experiment.of(whole, sizes, rate=0.5)
     sampled = experiment.curve(Lru)
-    exact = Experiment(whole, sizes).curve(Lru)
+    exact = Experiment.of(whole, sizes).curve(Lru)
     error = experiment.sampling_error(Lru, sampled)
     assert error.sizes_bytes == tuple(sizes[place] for place in places)
     for ours, theirs, mean, most in (
