@@ -201,7 +201,7 @@ class Findings:
         if held is not None:
             text += (
                 f" With what the server holds beside the bodies: --cache-policy {choice.policy} --cache-size "
-                f"{rounded_up(held)}, times the number of workers."
+                f"{rounded_up(held)}, times the number of workers that have one each."
             )
         return text
 

@@ -190,7 +190,9 @@ def test_of_a_log_it_says_which_cache_size_holds_the_bodies(log: Path, trace: Pa
     # A body of up to 16 KiB is held four times, a larger one once, and 6 KiB beside it.
     weights = [6144 + size * (4 if size <= 16384 else 1) for size in sizes.values()]
     assert said["cache_size_bytes"] == round(said["size_bytes"] * sum(weights) / sum(sizes.values()))
-    wanted = rf" --cache-policy {said['policy']} --cache-size \d+[KM]iB, times the number of workers\.$"
+    wanted = (
+        rf" --cache-policy {said['policy']} --cache-size \d+[KM]iB, times the number of workers that have one each\.$"
+    )
     assert re.search(wanted, said["sentence"])
     assert document(trace)["choice"]["cache_size_bytes"] is None
     assert "--cache-size" not in document(trace)["choice"]["sentence"]

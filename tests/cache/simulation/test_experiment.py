@@ -70,6 +70,11 @@ def test_the_smallest_size_is_chosen_that_a_larger_one_hardly_betters() -> None:
     assert (choice.usual_object_miss_ratio, choice.usual_needs_bytes) == (0.21, 8)
 
 
+def test_what_the_usual_policy_needs_is_the_size_at_which_it_misses_no_more() -> None:
+    curves = {"lru": curve(0.9, 0.5, 0.3, 0.109), "new": curve(0.9, 0.5, 0.109, 0.105)}
+    assert choose(SIZES, curves, "lru").usual_needs_bytes == 8
+
+
 def test_of_equals_the_first_is_chosen() -> None:
     curves = {"lru": curve(0.9, 0.5, 0.3, 0.1005), "new": curve(0.9, 0.5, 0.3, 0.1)}
     assert choose(SIZES, curves, "lru").policy == "lru"
