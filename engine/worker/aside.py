@@ -14,7 +14,7 @@ from wsrv.engine.http.forwarded import Client
 from wsrv.engine.http.head import host_of
 from wsrv.engine.http.proxy_header import Address
 from wsrv.engine.ipc.closing import TLS_ALERT
-from wsrv.engine.static.entity import Entity, Redirect
+from wsrv.engine.static.rules import Redirection
 from wsrv.engine.worker.connection import ASIDE, Connection
 from wsrv.engine.worker.inside import PREFIX
 from wsrv.engine.worker.request import Request
@@ -114,7 +114,7 @@ class Aside(Connection):
             raise PermissionError("the proxy does not say for whom it asks")
         return self._client.address
 
-    def moved(self, request: Request) -> Entity | None:
+    def moved(self, request: Request) -> Redirection | None:
         """308 to the same target on the secure listener. What proves to a certificate authority whose host this is, and
         what is only for this machine, is answered where it was asked for."""
         line = request.line
@@ -126,4 +126,4 @@ class Aside(Connection):
             return None
         port = b"" if self.secure_port == _HTTPS_PORT else b":%d" % self.secure_port
         query = b"?" + line.query if line.query else b""
-        return Redirect.to(b"https://%b%b%b%b" % (host, port, line.path, query), 308)
+        return Redirection(308, b"https://%b%b%b%b" % (host, port, line.path, query))

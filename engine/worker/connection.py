@@ -33,7 +33,7 @@ from wsrv.engine.ipc.closing import half_close
 from wsrv.engine.settings import LimitSettings
 from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
 from wsrv.engine.shm.row import Ledger
-from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.rules import Redirection
 from wsrv.engine.worker.request import Request, Stream
 
 IDLE, HEAD, BODY, WAIT, WRITE, LINGER, CLOSED, ASIDE, GREETING = range(9)
@@ -186,7 +186,7 @@ class Connection:
     def take_leave(self) -> None:
         """Say that nothing follows, before the connection is closed with all of its answers sent."""
 
-    def moved(self, request: Request) -> Entity | None:
+    def moved(self, request: Request) -> Redirection | None:
         """Where the client is to ask instead; None when it may ask here."""
         return None
 

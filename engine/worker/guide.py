@@ -51,14 +51,14 @@ class Guide:
 
     def begin(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer a request that is whole, or have its answer fetched."""
-        if (elsewhere := conn.moved(request)) is not None:
-            self._delivery.entity(conn, request, elsewhere)
-            return
         line, rules = request.line, request.host.rules
         if rules.origins:
             request.extras = shared_with(rules, request.fields.get(b"origin"))
         if rules.when_secure and conn.is_secure:
             request.extras += rules.when_secure
+        if (elsewhere := conn.moved(request)) is not None:
+            self._entity(conn, request, request.host.site.redirect(elsewhere))
+            return
         refusal = refusal_of(line.method)
         if refusal is not None:
             self._answering.error(conn, request, refusal, now_ns)

@@ -230,7 +230,7 @@ def test_a_proxy_over_a_unix_socket_can_be_named(launch: Launcher, site: Path, c
 def both(servers: Servers, site: Path, configured: Configured, tmp_path: Path) -> tuple[Server, int]:
     """A server that redirects, and its secure port; 127.0.0.9 is a named proxy."""
     pair = Authority(tmp_path / "authority").issue("localhost")
-    config = configured('[proxy]\ntrusted = "127.0.0.9"\n')
+    config = configured('[proxy]\ntrusted = "127.0.0.9"\n[site]\ncors = "any"\n')
     (site / ".well-known" / "acme-challenge").mkdir(parents=True)
     (site / ".well-known" / "acme-challenge" / "token").write_text("proof")
     server = servers(site, *config, *options(pair), "--tls-redirect", "--listen", "0", "--listen", "https://0")
@@ -252,6 +252,7 @@ def test_a_plain_listener_sends_its_clients_on(both: tuple[Server, int], line: s
     answer = Answer(server.say(f"{line}\r\nHost: TEST:80\r\nConnection: close\r\n\r\n".encode()))
     assert (answer.status, answer.fields["location"]) == (308, location.format(port))
     assert answer.fields["cache-control"] == "no-store"
+    assert answer.fields["access-control-allow-origin"] == "*", "or a page of another origin could not follow"
     assert f'"{line}" 308 ' in server.log_lines(1)[0]
 
 
