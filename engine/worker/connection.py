@@ -44,7 +44,7 @@ NOTHING = 0
 
 # After an early answer, what the client still sends is read past for this long and this much (nginx: 5 s, 30 s in all).
 LINGER_NS = 2_000_000_000
-LINGER_BYTES = 4 * 1024 * 1024
+LINGER_BYTES = 64 * 1024 * 1024
 # The wheel's slots are 2^28 ns, 0.27 s, wide.
 _SLOT_SHIFT = 28
 # In no slot: every one is earlier.

@@ -221,6 +221,14 @@ def test_half_closed_client_gets_its_answer(server: Server) -> None:
         assert Answer(read_all(sock)).body == BIG
 
 
+def test_who_sends_a_long_body_before_he_reads_gets_his_answer(server: Server) -> None:
+    body = bytes(8_000_000)
+    with server.connect() as sock:
+        sock.sendall(b"PUT /upload HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        sock.shutdown(socket.SHUT_WR)
+        assert Answer(read_all(sock)).status == 405
+
+
 @pytest.mark.parametrize("cut", [b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n1"])
 def test_half_closed_client_that_has_not_finished_is_told(server: Server, cut: bytes) -> None:
     with server.connect() as sock:

@@ -12,7 +12,7 @@ from tests.worker.conftest import MakeBench
 from tests.worker.workbench import TIMEOUT_SECONDS, Client, Workbench, statuses
 from wsrv.engine.settings import CacheSettings, LimitSettings
 from wsrv.engine.shm.row import BYTES_SENT
-from wsrv.engine.worker.connection import BODY, CLOSED, HEAD, IDLE, LINGER
+from wsrv.engine.worker.connection import BODY, CLOSED, HEAD, IDLE, LINGER, LINGER_BYTES
 
 GET = b"GET /a.txt HTTP/1.1\r\nHost: x\r\n\r\n"
 BODY_HEAD = b"GET /a.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
@@ -245,7 +245,7 @@ def test_who_lingers_and_goes_on_sending_is_closed(bench: Workbench) -> None:
     client = bench.tcp_client()
     bench.ask(client, POST)
     assert client.conn.state == LINGER
-    for _ in range(100):
+    for _ in range(LINGER_BYTES // 65536 + 100):
         if client.conn.state == CLOSED:
             break
         try:
