@@ -20,6 +20,7 @@ from wsrv.engine.cache.shared.arena import (
     REFUSALS,
     Arena,
 )
+from wsrv.engine.cache.shared.claims import release_all
 from wsrv.engine.cache.shared.keeper import serve_cache
 from wsrv.engine.settings import SHARED, CacheSettings
 from wsrv.engine.shm import row
@@ -58,6 +59,10 @@ class SharedCache:
     def keep(self, make_policy: Callable[[int], Policy], lifeline: int) -> None:
         """Be the keeper: the body of its process."""
         serve_cache(self._arena, self.memory.lock, make_policy, self.memory.bell, lifeline)
+
+    def forget(self, row: int) -> None:
+        """Let go of what a worker that is dead was about to load."""
+        release_all(self._arena, row)
 
     def close(self) -> None:
         """Give back the bell and the lock. When no child is left."""

@@ -288,6 +288,8 @@ class Nursery:
         self._hottest.of(process.number).clear()
         if self._clients is not None:
             self._clients.clear(process.number)
+        if self._cache is not None:
+            self._cache.forget(process.number)
         self._free.append(process.number)
         for guard in process.locks:
             guard.close()

@@ -21,10 +21,11 @@ from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.errands import CODINGS, Errand, Errands, Resumption
+from wsrv.engine.worker.patience import Patience
 from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.request import Request
-from wsrv.engine.worker.routes import Routes
+from wsrv.engine.worker.routes import Routes, key_of
 
 
 class Found(NamedTuple):
@@ -62,6 +63,7 @@ class Answering:
         self._ledger = ledger
         self._clock = clock
         self.errands = Errands(pool, connections)
+        self.patience = Patience(connections, shelf)
         self._routes = Routes(shelf)
         self._bounds = bounds
 
@@ -122,9 +124,16 @@ class Answering:
             self._settle_on(conn, request, known, now_ns)
             return
 
+        key = key_of(site, path, coding)
+        if not self._shelf.claim(site, key, now_ns):
+            self.patience.wait(conn, site, key, partial(self._represent, conn, request, found), now_ns)
+            return
+
         def settle(done: Finished) -> object:
             made = done.outcome
-            return self._keep(site, path, made, found.began_ns) if isinstance(made, Entity) else made
+            settled = self._keep(site, path, made, found.began_ns) if isinstance(made, Entity) else made
+            self._shelf.release(site, key)
+            return settled
 
         def answer(conn: Connection, request: Request, made: object, now_ns: int) -> None:
             if isinstance(made, Cached) and (made.entity.coding or request.accepted.identity):
@@ -146,6 +155,7 @@ class Answering:
         ticket = (site.tag, path, coding, entity.identity, entity.basis)
         errand = Errand(ticket, work, settle, answer, CODINGS)
         if not self.errands.send(conn, request, errand, now_ns):
+            self._shelf.release(site, key)
             as_it_is(conn, request, 503, now_ns)
 
     def _settle_on(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:

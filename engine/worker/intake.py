@@ -156,6 +156,11 @@ class Intake:
         for conn, answer in self._answering.finished(done, now_ns):
             self._resume(conn, now_ns, answer)
 
+    def look_again(self, now_ns: int) -> None:
+        """Go on with those who need not wait for another worker any more."""
+        for conn, answer in self._answering.patience.over(now_ns):
+            self._resume(conn, now_ns, answer)
+
     def told(self, now_ns: int) -> None:
         """The master has answered: pass it on to who waits for it."""
         for conn, request, entity in self._inside.told(now_ns):

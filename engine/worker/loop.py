@@ -46,6 +46,7 @@ from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.inspection import Inspection
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.loading import Loading
+from wsrv.engine.worker.patience import LOOK_SECONDS
 from wsrv.engine.worker.pool import FilePool, PoolLocks
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
 from wsrv.engine.worker.questions import Handler, Questions, Steps
@@ -124,6 +125,7 @@ class Worker:
         bounds = Bounds(compressed=self._most_kept(settings), decoded=settings.cache.max_object_bytes)
         answering = Answering(connections, delivery, self._shelf, self._pool, ledger, self._clock, bounds)
         self._errands = answering.errands
+        self._patience = answering.patience
         self._loading = Loading(self._shelf, answering.errands, self._pool, bounds, share)
         guide = make_guide(answering, delivery, self._shelf, inside, self._doorman)
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
@@ -240,7 +242,10 @@ class Worker:
     def _round(self, epoll: select.epoll) -> None:
         connections = self._connections
         table = connections.table
-        events = epoll.poll(0.0 if self._turns else connections.wait_seconds(), _ROUND)
+        sleep_seconds = connections.wait_seconds()
+        if self._patience:
+            sleep_seconds = min(sleep_seconds, LOOK_SECONDS)
+        events = epoll.poll(0.0 if self._turns else sleep_seconds, _ROUND)
         now_ns = monotonic_ns()
         self._clock.turn(now_ns)
         batch: list[Connection] = []
@@ -261,6 +266,8 @@ class Worker:
                 self._call(fd, now_ns)
         if batch:
             self._hot.turn(batch, now_ns)
+        if self._patience:
+            self._intake.look_again(now_ns)
         if self._turns:
             self._turns.turn(now_ns)
         if self._reception is not None:

@@ -236,6 +236,17 @@ class Shelf:
         """Tell the policy of a hit that the slow lane serves."""
         self.store.policy.hit(cached.key)
 
+    def claim(self, site: Site, key: bytes, now_ns: int) -> bool:
+        """Whether this worker is to load what is missing under `key`; False while another one is at it."""
+        return True
+
+    def is_claimed(self, site: Site, key: bytes, now_ns: int) -> bool:
+        """Whether another worker is loading what is missing under `key`."""
+        return False
+
+    def release(self, site: Site, key: bytes) -> None:
+        """What was claimed is loaded, or cannot be."""
+
     def clear_shared(self, matches: Callable[[bytes], bool]) -> Iterator[tuple[int, int]]:
         """Drop what is held for all workers at paths that match, in steps: how many entries, and how many bytes."""
         return iter(())

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.shared.arena import BLOCK_BYTES, FREE_BLOCKS, Arena, tag_of
+from wsrv.engine.cache.shared.claims import Claims
 from wsrv.engine.cache.shared.reading import Held, Reader, Ticket
 from wsrv.engine.cache.shared.rings import HitRing
 from wsrv.engine.cache.shared.writing import Writer
@@ -33,6 +34,9 @@ from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Cached, Prepared, Shelf,
 
 # Between the key that the worker knows and the mark of the root that it was found beneath. A path has no NUL.
 _ROOT = b"\0@"
+# How often the lock is asked for to drop what is to be cleared: others that clear hold it for microseconds, but one of
+# them may have lost the processor.
+_CLEAR_TRIES = 20
 
 
 class SharedMemory(NamedTuple):
@@ -87,6 +91,7 @@ class SharedShelf(Shelf):
         self._reader = Reader(arena, lock)
         self._writer = Writer(arena, lock)
         self._note = HitRing(arena, row).note
+        self._claims = Claims(arena, lock, row)
         self._bell = memory.bell
         self._little_room = arena.reserve // 2
 
@@ -109,12 +114,28 @@ class SharedShelf(Shelf):
         if self.store.get(cached.key) is cached:
             super().hit(cached)
 
+    def claim(self, site: Site, key: bytes, now_ns: int) -> bool:
+        """Whether this worker is to load what is missing under `key`; False while another one is at it."""
+        return self._claims.claim(tag_of(_shared_key(key, site)), now_ns)
+
+    def is_claimed(self, site: Site, key: bytes, now_ns: int) -> bool:
+        """Whether another worker is loading what is missing under `key`."""
+        return self._claims.is_taken(tag_of(_shared_key(key, site)), now_ns)
+
+    def release(self, site: Site, key: bytes) -> None:
+        """What was claimed is loaded, or cannot be."""
+        self._claims.release(tag_of(_shared_key(key, site)))
+
     def clear_shared(self, matches: Callable[[bytes], bool]) -> Iterator[tuple[int, int]]:
         """Drop what is held for all workers at paths that match, in steps: how many entries, and how many bytes."""
         for entry in self._reader.entries():
             path = key_of_shared(entry.key).partition(b"\0")[0]
             # Every worker is told to clear; who comes first has dropped it, and counts it.
-            dropped = self._writer.drop_all((entry.ticket,)) if matches(path) else 0
+            dropped: int | None = 0
+            for _ in range(_CLEAR_TRIES if matches(path) else 0):
+                dropped = self._writer.drop_all((entry.ticket,))
+                if dropped is not None:
+                    break
             yield dropped or 0, entry.real_bytes if dropped else 0
 
     def held(self, key: bytes) -> Cached | None:

@@ -11,15 +11,18 @@ import pytest
 
 from tests.worker.conftest import MakeBench
 from tests.worker.parts import Answer, ask, get
-from tests.worker.workbench import Workbench
-from wsrv.engine.cache.shared.arena import FREE_BLOCKS, Arena
+from tests.worker.workbench import BOUND_SECONDS, Client, Workbench
+from wsrv.engine.cache.shared.arena import CLAIMS, FREE_BLOCKS, Arena, tag_of
+from wsrv.engine.cache.shared.claims import LONGEST_NS, Claims, release_all
 from wsrv.engine.cache.shared.reading import Reader
 from wsrv.engine.settings import CacheSettings, HostSettings, SiteSettings
 from wsrv.engine.shm.row import HITS, MISSES, SHARED_HITS, TORN, UNSTORED
 from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.recoding import Bounds, recode
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.clock import SECOND_NS
+from wsrv.engine.worker.connection import WAIT
 from wsrv.engine.worker.sharedshelf import SharedMemory, key_of_shared
 from wsrv.plugins.primitives.robust import RobustLock
 
@@ -93,6 +96,107 @@ def test_a_compressed_text_is_made_once_for_all(
     assert ask(first, get(b"/text.txt", b"Accept-Encoding: gzip")).fields[b"content-encoding"] == b"gzip"
     assert used(first)[2] == 1
     assert ask(first, get(b"/text.txt")).body == TEXT
+
+
+@pytest.fixture
+def compressions(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The codings in which something was made."""
+    made: list[bytes] = []
+
+    def noted(entity: Entity, coding: bytes, bounds: Bounds) -> Entity:
+        made.append(coding)
+        return recode(entity, coding, bounds)
+
+    monkeypatch.setattr("wsrv.engine.worker.answering.recode", noted)
+    return made
+
+
+def wait_in(bench: Workbench, client: Client, request: bytes) -> None:
+    """Let `client` ask for what another worker is making, and wait for that."""
+    client.send(request)
+    bench.arrive(client)
+    while not bench.patience:
+        assert bench.hear(BOUND_SECONDS), "it does not wait for another worker"
+    assert client.conn.state == WAIT
+    assert client.received() == b""
+
+
+def test_what_another_is_compressing_is_waited_for(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path, compressions: list[bytes]
+) -> None:
+    (root / "text.txt").write_bytes(TEXT)
+    first, second = two
+    ours, theirs = first.client(), second.client()
+    # The first has claimed it, and its pool is at work.
+    ours.send(get(b"/text.txt", CODED))
+    first.arrive(ours)
+    while not any(memory.arena.claims):
+        assert first.hear(BOUND_SECONDS)
+    wait_in(second, theirs, get(b"/text.txt", CODED))
+    second.intake.look_again(second.now_ns)
+    assert theirs.received() == b""
+    body = Answer(first.hear_all(ours)).body
+    second.intake.look_again(second.now_ns)
+    answer = Answer(theirs.received())
+    assert (answer.fields[b"content-encoding"], answer.body) == (b"br", body)
+    assert compressions == [b"br"]
+
+
+def test_who_waits_makes_it_himself_when_its_maker_is_dead_or_takes_too_long(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path, compressions: list[bytes]
+) -> None:
+    (root / "text.txt").write_bytes(TEXT)
+    _, second = two
+    for coding, dies in ((b"br", True), (b"gzip", False)):
+        wish = get(b"/text.txt", b"Accept-Encoding: " + coding)
+        assert Claims(memory.arena, memory.lock, 0).claim(tag_of(_key(second, coding)), second.now_ns)
+        client = second.client()
+        wait_in(second, client, wish)
+        if dies:
+            release_all(memory.arena, 1)
+            second.intake.look_again(second.now_ns)
+            assert client.received() == b"", "another row's claims are not the dead one's"
+            release_all(memory.arena, 0)
+        else:
+            second.advance(LONGEST_NS / SECOND_NS)
+        second.intake.look_again(second.now_ns)
+        assert Answer(second.hear_all(client)).fields[b"content-encoding"] == coding
+    assert compressions == [b"br", b"gzip"]
+
+
+def _key(bench: Workbench, coding: bytes) -> bytes:
+    """The key by which a coding of /text.txt is shared."""
+    return b"text.txt\0%b\0@%b" % (coding, bench.site.root_mark)
+
+
+def test_a_client_that_leaves_while_it_waits_harms_nobody(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path
+) -> None:
+    (root / "text.txt").write_bytes(TEXT)
+    _, second = two
+    assert Claims(memory.arena, memory.lock, 0).claim(tag_of(_key(second, b"br")), second.now_ns)
+    client = second.client()
+    wait_in(second, client, get(b"/text.txt", CODED))
+    client.close()
+    second.hear_all()
+    release_all(memory.arena, 0)
+    second.intake.look_again(second.now_ns)
+    assert ask(second, get(b"/text.txt", CODED)).fields[b"content-encoding"] == b"br"
+
+
+def test_a_claim_is_nobody_elses_and_ends(memory: SharedMemory) -> None:
+    first, second = (Claims(memory.arena, memory.lock, row) for row in range(2))
+    assert first.claim(7, SECOND_NS)
+    assert first.claim(7, SECOND_NS), "one's own is no obstacle"
+    assert not second.claim(7, SECOND_NS)
+    assert second.claim(7 + CLAIMS, SECOND_NS), "without a place one loads without a claim"
+    assert first.is_taken(7, SECOND_NS) is False
+    second.release(7)
+    assert not second.claim(7, SECOND_NS), "only its owner lets go of it"
+    first.release(7)
+    assert second.claim(7, SECOND_NS)
+    assert not first.claim(7, LONGEST_NS)
+    assert first.claim(7, SECOND_NS + LONGEST_NS)
 
 
 @pytest.mark.parametrize("known_by", ["first", "second"])

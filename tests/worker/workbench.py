@@ -130,6 +130,7 @@ class Workbench:
         inside = Inside(status, self.line, self.connections, self.delivery, self.shelf)
         bounds = Bounds(compressed=cache.capacity_bytes, decoded=cache.max_object_bytes)
         answering = Answering(self.connections, self.delivery, self.shelf, self.pool, self.ledger, self.clock, bounds)
+        self.patience = answering.patience
         guide = make_guide(answering, self.delivery, self.shelf, inside, self.doorman)
         self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, guide, inside, self.ledger)
         self.hot = make_hot(

@@ -5,7 +5,8 @@
 #   + heads       links       u32 each, one a block: the next block of its chain + 1, or 0 at the end
 #   + links       records     64 bytes each, one a block: the entry whose first block that is
 #   + records     journal     u64 each: numbers of records that were published or dropped, in order
-#   + journal     rings       one a worker row: see rings.py
+#   + journal     claims      16 bytes each: see claims.py
+#   + claims      rings       one a worker row: see rings.py
 #   page aligned  blocks      BLOCK_BYTES each: a chain of them holds key, head and body, one behind the other
 #
 #   header word 0   generation    lock     repairs so far
@@ -57,6 +58,8 @@ HEEDED, EVICTIONS, REFUSALS, DROPS = range(8, 12)
 # The reserve is one block in so many, or enough for the longest entry, if that is no more than a quarter.
 RESERVE_SHARE = 16
 JOURNAL_WORDS = 4096
+CLAIMS = 256
+CLAIM_WORDS = 2
 RING_WORDS = 4096
 
 BODY_MASK = 0xFFFF_FFFF
@@ -96,7 +99,7 @@ class Arena:
         places = []
         sizes = (
             *(4 * buckets, 4 * blocks, RECORD_WORDS * WORD * blocks),
-            *(JOURNAL_WORDS * WORD, rows * (1 + RING_WORDS) * WORD),
+            *(JOURNAL_WORDS * WORD, CLAIMS * CLAIM_WORDS * WORD, rows * (1 + RING_WORDS) * WORD),
         )
         for size in sizes:
             places.append((at, at + size))
@@ -104,12 +107,13 @@ class Arena:
         blocks_at = -(-at // PAGE) * PAGE
         self._map = mmap.mmap(-1, blocks_at + blocks * BLOCK_BYTES)
         view = memoryview(self._map)
-        heads, links, records, journal, rings = (view[start:stop] for start, stop in places)
+        heads, links, records, journal, claims, rings = (view[start:stop] for start, stop in places)
         self.header = view[: HEADER_WORDS * WORD].cast("Q")
         self.heads = heads.cast("I")
         self.links = links.cast("I")
         self.records = records.cast("Q")
         self.journal = journal.cast("Q")
+        self.claims = claims.cast("Q")
         self._rings = rings.cast("Q")
         self.rows = rows
         self.content = view[blocks_at:]
