@@ -56,10 +56,11 @@ def go_round(server: Server, over: threading.Event) -> threading.Thread:
     return thread
 
 
+@pytest.mark.parametrize("scope", ["process", "shared"])
 def test_requests_are_replayed_in_order_and_none_is_missing(
-    servers: Servers, root: Path, asking: threading.Event
+    servers: Servers, root: Path, asking: threading.Event, scope: str
 ) -> None:
-    server = servers(root, "--workers", "2")
+    server = servers(root, "--workers", "2", "--cache-scope", scope)
     thread = go_round(server, asking)
     sizes = [word for size in (8, 15, 16) for word in ("--size", str(size * BYTES))]
     run = simulate(server, "--seconds", "1s", *sizes, "--json")
