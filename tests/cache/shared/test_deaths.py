@@ -96,6 +96,8 @@ def test_a_writer_killed_before_any_line_leaves_an_arena_that_is_whole_or_is_mad
             repaired += 1
         check(scene.arena)
         assert b"a" in scene.check_content()
+        for entry in scene.reader.entries():
+            assert scene.reader.get(entry.key) is not None, f"line {step}: half an entry was taken for a whole one"
         assert scene.writer.publish(b"e", b"", b"E", 0), f"line {step}: the lock is held by nobody"
         check(scene.arena)
     assert steps // 2 < repaired < steps, "most lines are inside, some are not"
