@@ -216,6 +216,20 @@ def test_a_sibling_outranks_what_was_compressed(two: tuple[Workbench, Workbench]
     assert used(other)[2] == 2
 
 
+@pytest.mark.parametrize(("sibling", "best"), [(True, b"gzip"), (False, b"br")])
+def test_what_is_there_for_others_is_not_taken_for_the_best(
+    two: tuple[Workbench, Workbench], root: Path, sibling: bool, best: bytes
+) -> None:
+    (root / "text.txt").write_bytes(TEXT)
+    if sibling:
+        (root / "text.txt.gz").write_bytes(b"not really")
+    first, second = two
+    worse = b"br" if sibling else b"gzip"
+    only = get(b"/text.txt", b"Accept-Encoding: " + worse)
+    assert ask(first, only).fields[b"content-encoding"] == worse
+    assert ask(second, get(b"/text.txt", CODED)).fields[b"content-encoding"] == best
+
+
 def test_one_look_at_a_file_serves_all(two: tuple[Workbench, Workbench], looks: list[bytes]) -> None:
     for bench in two:
         ask(bench, get(b"/a.txt"))
