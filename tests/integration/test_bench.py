@@ -31,9 +31,14 @@ def bench(*args: str, env: dict[str, str] | None = None) -> subprocess.Completed
     )
 
 
+def said(stderr: str) -> str:
+    """What it says, but for that the client was what limited: on a busy machine that is so, and is said of any run."""
+    return "".join(line for line in stderr.splitlines(keepends=True) if "the client was what limited" not in line)
+
+
 def found(*args: str, env: dict[str, str] | None = None) -> Any:
     run = bench("--json", *args, env=env)
-    assert (run.returncode, run.stderr) == (0, "")
+    assert (run.returncode, said(run.stderr)) == (0, "")
     return json.loads(run.stdout)
 
 
@@ -107,7 +112,7 @@ def test_a_field_of_the_requests_can_be_set(servers: Servers, site: Path) -> Non
 def test_the_table_has_a_line_for_each_number_of_connections(servers: Servers, site: Path) -> None:
     run = bench(servers(site).url, "-n", "500", "--table", "1,10,50")
     heads, *rows = run.stdout.splitlines()
-    assert (run.returncode, run.stderr) == (0, "")
+    assert (run.returncode, said(run.stderr)) == (0, "")
     assert "median" in heads
     assert [row.split()[0] for row in rows] == ["1", "10", "50"]
     assert all(len(row) <= 80 for row in (heads, *rows))
@@ -144,11 +149,11 @@ def test_csv_has_a_line_for_each_run(servers: Servers, site: Path) -> None:
 def test_a_requirement_that_is_not_met_ends_with_one(servers: Servers, site: Path) -> None:
     url = servers(site).url
     met = bench(url, "-n", "100", "--require", "errors==0", "--require", "p99<100s")
-    assert (met.returncode, met.stderr) == (0, "")
+    assert (met.returncode, said(met.stderr)) == (0, "")
     run = bench(url, "-n", "100", "--require", "errors==0", "--require", "rps>1000000000")
     assert run.returncode == 1
-    assert run.stderr.startswith("wsrv: rps>1000000000: it is ")
-    assert run.stderr.count("\n") == 1
+    assert said(run.stderr).startswith("wsrv: rps>1000000000: it is ")
+    assert said(run.stderr).count("\n") == 1
     assert "answers" in run.stdout
 
 
@@ -158,11 +163,11 @@ def test_figures_are_kept_and_compared_with(servers: Servers, site: Path, tmp_pa
     kept = json.loads((tmp_path / "state/wsrv/bench/main.json").read_text())
     assert kept[0]["answers"] == 100
     again = bench(url, "-n", "100", "--baseline", "main", "--require", "rps>=0.000001*baseline", env=state)
-    assert (again.returncode, again.stderr) == (0, "")
+    assert (again.returncode, said(again.stderr)) == (0, "")
     less = bench(url, "-n", "100", "--baseline", "main", "--require", "rps>=1000000*baseline", env=state)
     assert less.returncode == 1
     other = bench(url, "-n", "200", "--baseline", "main", env=state)
-    assert (other.returncode, other.stderr) == (
+    assert (other.returncode, said(other.stderr)) == (
         2,
         "wsrv: the baseline was made with other settings: requests (baseline: 100, now: 200)\n",
     )
@@ -172,7 +177,7 @@ def test_figures_are_kept_and_compared_with(servers: Servers, site: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("args", "status", "said"),
+    ("args", "status", "words"),
     [
         (("http://127.0.0.1:1/",), 3, "refused"),
         (("https://127.0.0.1/",), 2, "http://"),
@@ -190,10 +195,10 @@ def test_figures_are_kept_and_compared_with(servers: Servers, site: Path, tmp_pa
         (("--", "--ipc", "nosuch"), 5, "nosuch"),
     ],
 )
-def test_what_cannot_be_measured_is_told_in_a_line(args: tuple[str, ...], status: int, said: str) -> None:
+def test_what_cannot_be_measured_is_told_in_a_line(args: tuple[str, ...], status: int, words: str) -> None:
     run = bench(*args)
     assert (run.returncode, run.stdout) == (status, "")
-    assert said in run.stderr
+    assert words in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -211,7 +216,7 @@ def test_an_interrupt_ends_the_run_with_what_there_is(tmp_path: Path) -> None:
     family = process.children(recursive=True)
     os.kill(popen.pid, signal.SIGINT)
     stdout, stderr = popen.communicate(timeout=60)
-    assert (popen.returncode, stderr) == (130, "")
+    assert (popen.returncode, said(stderr)) == (130, "")
     assert "answers" in stdout
     assert not any(child.is_running() for child in family)
     assert list(tmp_path.iterdir()) == []
