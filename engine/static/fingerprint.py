@@ -24,9 +24,8 @@ _SEPARATED = re.compile(rb"[A-Za-z0-9~_@)\]}]([.\-_])([A-Za-z0-9]+)\Z")
 _HEX = re.compile(rb"[0-9a-f]{8,64}")
 _DATE = re.compile(rb"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 _NUMBER = re.compile(rb"\d+[a-f]?")
-_WORD = re.compile(rb"[a-f]+")
-# A word and its number, as facade12; behind a dot people number nothing.
-_NUMBERED_WORD = re.compile(rb"[a-f]+\d+")
+# A word, or one and its number, as facade12; behind a dot people write no words of eight such letters.
+_WORD = re.compile(rb"[a-f]+\d*")
 # A UUID names a thing, not what is in it.
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _BASE32 = re.compile(rb"[A-Z2-7]{8}")
@@ -50,14 +49,14 @@ def has_fingerprint(path: bytes) -> bool:
     if token is None or _UUID.search(stem) is not None:
         return False
     separator, text = token.groups()
-    if separator != b"." and _NUMBERED_WORD.fullmatch(text):
+    if separator != b"." and _WORD.fullmatch(text):
         return False
     return _is_fingerprint(text, stem)
 
 
 def _is_fingerprint(token: bytes, stem: bytes) -> bool:
     if _HEX.fullmatch(token):
-        return not (_DATE.match(token) or _NUMBER.fullmatch(token) or _WORD.fullmatch(token))
+        return not (_DATE.match(token) or _NUMBER.fullmatch(token))
     if _BASE32.fullmatch(token):
         return stem == b"chunk-" + token or (not token.isalpha() and _changes(token) >= _BASE32_CHANGES)
     if _BASE64.fullmatch(token):

@@ -19,6 +19,7 @@ from wsrv.engine.static.entity import Basis, Entity, Identity, Negotiated, NotSe
 from wsrv.engine.static.file import identify, load, open_regular, refusal
 from wsrv.engine.static.listing import Lister, Wish
 from wsrv.engine.static.mime import ContentTypes, is_packed, shrinks
+from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.root import Root
 from wsrv.engine.static.rules import Redirection, Rules
 from wsrv.engine.static.siblings import SUFFIXES, Siblings
@@ -102,16 +103,23 @@ class Site:
             raise NotServed(error.status, str(error)) from error
         return self.redirect(Redirection(301, location))
 
-    def list_folder(self, path: bytes, wish: Wish) -> Entity:
-        """The listing of the folder at `path`, which ends with a slash or is empty. For the pool. Raises NotServed."""
+    def list_folder(self, path: bytes, wish: Wish, accepted: Acceptable = AS_IT_IS) -> Entity:
+        """The listing of the folder at `path`, which ends with a slash or is empty, in a coding of `accepted`.
+
+        For the pool. Raises NotServed.
+        """
         try:
             body = self._lister().listing(self._root.fd, path, wish)
         except OSError as error:
             raise refusal(error) from error
         # Another representation for who prefers JSON; made anew each time, and told from others by what is in it.
         etag = b'"%b"' % hashlib.blake2b(body, digest_size=16).hexdigest().encode()
-        extra = ((b"Vary", b"Accept"), (b"Cache-Control", b"no-cache"), (b"ETag", etag))
-        return self._dressed(path, replace(of_bytes(200, wish.form, body, extra), etag=etag))
+        extra = ((b"Vary", b"Accept, Accept-Encoding"), (b"Cache-Control", b"no-cache"), (b"ETag", etag))
+        worth = self._compress and len(body) >= _LEAST_COMPRESSED_BYTES
+        plain = replace(of_bytes(200, wish.form, body, extra), etag=etag, compressible=worth)
+        bounds = Bounds(compressed=len(body), decoded=0)
+        coding = coding_wanted(plain, accepted, bounds)
+        return self._dressed(path, recode(plain, coding, bounds) if coding else plain)
 
     def names_in(self, folder: bytes) -> Names:
         """The names in `folder`, which is b"" or ends with a slash. For the pool. Raises NotServed."""

@@ -16,6 +16,7 @@ from wsrv.engine.http.ranges import Span, choose, unsatisfied
 from wsrv.engine.shm.row import HITS, MISSES, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
+from wsrv.engine.static.rules import merged
 from wsrv.engine.static.site import NotServed, Site
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import Connection, Connections
@@ -234,6 +235,8 @@ class Answering:
             self._delivery.not_modified(conn, request, entity)
         elif status == 416:
             page = self._shelf.error(416, now_ns, host=request.host)
+            # How long it is depends on the coding.
+            page = varied(page) if entity.basis is not None else page
             page = replace(page, fields=(*page.fields, unsatisfied(entity.length)))
             self._delivery.entity(conn, request, with_extras(page, request))
         else:
@@ -242,9 +245,15 @@ class Answering:
     def error(self, conn: Connection, request: Request, status: int, now_ns: int, reason: str = "") -> None:
         """Answer with an error page, which says `reason` where it is given."""
         page = self._shelf.error(status, now_ns, reason, request.host)
+        page = varied(page) if status == 406 else page
         self._delivery.entity(conn, request, with_extras(page, request))
 
 
 def with_extras(entity: Entity, request: Request) -> Entity:
     """`entity` with the fields that only this request's answer has."""
     return replace(entity, fields=(*entity.fields, *request.extras)) if request.extras else entity
+
+
+def varied(entity: Entity) -> Entity:
+    """`entity`, said to be another for clients that take other codings (RFC 9110 12.5.5)."""
+    return replace(entity, fields=merged(entity.fields, {b"vary": (b"Vary", [b"Accept-Encoding"])}))

@@ -74,7 +74,8 @@ class Guide:
             self._delivery.internal(conn, request, self._options)
             return
         names = (b"origin", b"access-control-request-method", b"access-control-request-headers")
-        extra = preflight(request.host.rules, *map(request.fields.get, names))
+        rules = request.host.rules
+        extra = preflight(rules, *map(request.fields.get, names)) or (*rules.everywhere, *request.extras)
         self._delivery.entity(conn, request, replace(self._options, fields=(*self._options.fields, *extra)))
 
     def _follow(self, conn: Connection, request: Request, now_ns: int) -> None:
@@ -122,8 +123,8 @@ class Guide:
     def _list(self, conn: Connection, request: Request, now_ns: int) -> None:
         site, path = request.host.site, request.path
         wish = Wish.of(request.line.query, prefers_json(request.fields.get(b"accept")))
-        work = partial(site.list_folder, path, wish)
-        errand = Errand((site.tag, path, wish), work, _outcome, self._listed, LISTINGS)
+        work = partial(site.list_folder, path, wish, request.accepted)
+        errand = Errand((site.tag, path, wish, request.accepted), work, _outcome, self._listed, LISTINGS)
         if not self._answering.errands.send(conn, request, errand, now_ns):
             self._answering.error(conn, request, 503, now_ns)
 

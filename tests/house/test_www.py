@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 WWW = Path(__file__).resolve().parents[2] / "www"
-STATUSES = (400, 401, 403, 404, 405, 408, 412, 413, 414, 416, 431, 500, 501, 503, 505)
+STATUSES = (400, 401, 403, 404, 405, 406, 408, 412, 413, 414, 416, 417, 429, 431, 500, 501, 503, 505)
 PAGES = sorted(WWW.rglob("*.html"))
 # With a head of some 250 bytes an error fits into one segment (1,460 bytes on Ethernet).
 MAX_ERROR_PAGE_BYTES = 1200

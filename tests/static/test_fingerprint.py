@@ -9,6 +9,7 @@ from wsrv.engine.static.fingerprint import has_fingerprint
 
 FINGERPRINTED = """
     app.3f9a1c2b.js chunk.abcdef12.css main.9b3c4f1e2a.chunk.css 2.4f5d6e7a.js runtime~main.8f4bc0a5.js
+    app.deadbeef.js main.cafebabe.css app.facade12.js
     index-BhQ2xK9d.js index-C0x3Pq7Z.css logo-a8Kq2ZpR.svg
     chunk-5RTYQXAZ.js chunk-ABCDEFGH.js main-2XQ7ZK4B.js
     base.27e20196a850.css app.3f9a1c2b.min.js app.3f9a1c2b.js.map module-0ecb9a2d0e2ab0e7.mjs

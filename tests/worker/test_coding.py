@@ -203,7 +203,9 @@ def test_who_takes_nothing_that_can_be_had_gets_406(bench: Workbench, page: Path
         answer = ask(bench, accepts)
         assert answer.status == 406
         assert b"406 Not Acceptable" in answer.body
-    assert ask(bench, accepts, b"/none").status == 404
+        assert answer.fields[b"vary"] == b"Accept-Encoding"
+    none = ask(bench, accepts, b"/none")
+    assert (none.status, none.fields.get(b"vary")) == (404, None)
 
 
 def test_who_refuses_the_bytes_as_they_are_gets_a_coding_or_406(bench: Workbench, root: Path, page: Path) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.static.coders import DECODE
 from tests.worker.asking import get, hits, request, site
 from tests.worker.conftest import MakeBench
 from tests.worker.workbench import Workbench, statuses
+from wsrv.engine.http.negotiation import CODINGS
 from wsrv.engine.worker.connection import WAIT
 
 # Listings.
@@ -26,7 +28,7 @@ def test_folder_without_an_index_is_listed(listed: Workbench) -> None:
     assert b'href="./b.txt"' in body
     assert "\r\nContent-Type: text/html; charset=utf-8" in head
     assert "\r\nCache-Control: no-cache" in head
-    assert "\r\nVary: Accept" in head
+    assert "\r\nVary: Accept, Accept-Encoding\r\n" in head
 
 
 def test_listing_is_made_anew_each_time(listed: Workbench, root: Path) -> None:
@@ -47,10 +49,46 @@ def test_listing_that_has_not_changed_is_not_sent_again(listed: Workbench, root:
     etag = get(listed, "/sub/")[1].partition("ETag: ")[2].partition("\r\n")[0]
     status, head, body = get(listed, "/sub/", f"If-None-Match: {etag}")
     assert (status, body) == (304, b"")
-    assert "\r\nVary: Accept\r\n" in head
+    assert "\r\nVary: Accept, Accept-Encoding\r\n" in head
     assert get(listed, "/sub/", 'If-Match: "other"')[0] == 412
     (root / "sub" / "new").touch()
     assert get(listed, "/sub/", f"If-None-Match: {etag}")[0] == 200
+
+
+@pytest.mark.parametrize("target", ["/sub/", "/sub/?format=json&sort=size"])
+@pytest.mark.parametrize("coding", CODINGS)
+def test_listing_comes_in_a_coding_that_the_client_takes(
+    listed: Workbench, root: Path, target: str, coding: bytes
+) -> None:
+    for number in range(100):
+        (root / "sub" / f"file-{number}.txt").touch()
+    takes = f"Accept-Encoding: {coding.decode()}"
+    _, plain_head, plain = get(listed, target)
+    status, head, coded = get(listed, target, takes)
+    assert status == 200
+    assert f"\r\nContent-Encoding: {coding.decode()}\r\n" in head
+    assert f"\r\nContent-Length: {len(coded)}\r\n" in head
+    assert len(coded) < len(plain) // 3
+    assert DECODE[coding](coded) == plain
+    etags = [one.partition("ETag: ")[2].partition("\r\n")[0] for one in (plain_head, head)]
+    assert etags[0] != etags[1]
+    assert get(listed, target, takes, f"If-None-Match: {etags[1]}")[0] == 304
+    assert get(listed, target, takes, f"If-None-Match: {etags[0]}")[0] == 200
+
+
+def test_listing_that_may_not_be_plain_and_gets_no_coding_is_406(make_bench: MakeBench, root: Path) -> None:
+    bench = make_bench(site=site(root, listing=True, compress=False), places=4)
+    (root / "sub").mkdir()
+    assert "Content-Encoding" not in get(bench, "/sub/", "Accept-Encoding: gzip")[1]
+    status, head, _ = get(bench, "/sub/", "Accept-Encoding: gzip, identity;q=0")
+    assert status == 406
+    assert "\r\nVary: Accept-Encoding\r\n" in head
+
+
+def test_small_listing_that_may_not_be_plain_is_406(listed: Workbench) -> None:
+    # It is shorter than what is compressed at all.
+    status, _, _ = get(listed, "/sub/?format=json", "Accept-Encoding: gzip, identity;q=0")
+    assert status == 406
 
 
 def test_listing_has_a_head_of_its_length(listed: Workbench) -> None:

@@ -160,4 +160,17 @@ def test_preflight_repeats_no_names_that_are_none(make_bench: MakeBench, root: P
     for names in ('x"y', "a b", "x" * 2000):
         fields = ("Origin: https://b", "Access-Control-Request-Method: GET", f"Access-Control-Request-Headers: {names}")
         assert "Access-Control-Allow-Headers" not in get(bench, "/", *fields, method="OPTIONS")[1]
-    assert "Access-Control" not in get(bench, "/", "Origin: https://b", method="OPTIONS")[1]
+    assert "Access-Control-Allow-Methods" not in get(bench, "/", "Origin: https://b", method="OPTIONS")[1]
+
+
+def test_options_that_is_no_preflight_has_the_fields_of_every_answer(make_bench: MakeBench, root: Path) -> None:
+    everywhere = make_bench(site=site(root, cors=("*",), security_headers=True))
+    _, head, _ = get(everywhere, "/a.txt", "Origin: https://b.example", method="OPTIONS")
+    assert "\r\nAllow: GET, HEAD, OPTIONS\r\n" in head
+    assert "\r\nAccess-Control-Allow-Origin: *\r\n" in head
+    assert "\r\nX-Content-Type-Options: nosniff\r\n" in head
+    listed = make_bench(site=site(root, cors=("https://a.example",)))
+    _, head, _ = get(listed, "/a.txt", "Origin: https://a.example", method="OPTIONS")
+    assert "\r\nAccess-Control-Allow-Origin: https://a.example\r\n" in head
+    assert "\r\nVary: Origin\r\n" in head
+    assert "Access-Control" not in get(listed, "/a.txt", "Origin: https://b.example", method="OPTIONS")[1]

@@ -63,6 +63,7 @@ def test_what_lies_behind_the_end_is_416_with_the_length(held: Workbench, path: 
     assert answer.status == 416
     assert answer.fields[b"content-range"] == b"bytes */%d" % len(FILES[path])
     assert answer.fields[b"content-type"] == b"text/html; charset=utf-8"
+    assert answer.fields[b"vary"] == b"Accept-Encoding"
     assert b"416 Range Not Satisfiable" in answer.body
     assert not {b"etag", b"last-modified", b"accept-ranges"} & set(answer.fields)
     assert client.conn.state == IDLE
