@@ -16,6 +16,11 @@ def names_html(accept: bytes | None) -> bool:
     return any(weights.get(kind, 0.0) > 0 for kind in _HTML)
 
 
+def takes_anything(accept: bytes | None) -> bool:
+    """Whether the client has no wish at all, as curl: it says `*/*`, or nothing (RFC 9110 12.5.1)."""
+    return (accept or b"*/*").strip() == b"*/*"
+
+
 def prefers_json(accept: bytes | None) -> bool:
     """Whether the client takes JSON rather than a page; it has to name it."""
     weights = _weights(accept)

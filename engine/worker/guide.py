@@ -11,7 +11,7 @@
 from dataclasses import replace
 from functools import partial
 
-from wsrv.engine.http.accept import names_html, prefers_json
+from wsrv.engine.http.accept import names_html, prefers_json, takes_anything
 from wsrv.engine.http.conditional import evaluate
 from wsrv.engine.http.head import refusal_of
 from wsrv.engine.static.cors import preflight, shared_with
@@ -33,6 +33,7 @@ from wsrv.engine.worker.request import Request
 
 _NO_INDEX = "This folder has no index.html. With the option --listing, wsrv serve lists what is in it."
 _HTML = b"text/html"
+_DOCUMENT = b"document"
 
 
 class Guide:
@@ -150,6 +151,12 @@ def _outcome(done: Finished) -> object:
 
 
 def _navigates(request: Request) -> bool:
-    """Whether a page is asked for: the client names pages, and the path is not called like another kind of file."""
-    kind = content_type(request.path)
-    return (kind == DEFAULT or kind.startswith(_HTML)) and names_html(request.fields.get(b"accept"))
+    """Whether a page is asked for: the client names pages, and the path is not called like another kind of file.
+
+    Who takes anything, as curl, is answered as a browser. A script of a page takes anything too, and would only be
+    confused by a page: its browser says for whom it asks (Fetch Metadata).
+    """
+    kind, accept = content_type(request.path), request.fields.get(b"accept")
+    if kind != DEFAULT and not kind.startswith(_HTML):
+        return False
+    return names_html(accept) or (takes_anything(accept) and request.fields.get(b"sec-fetch-dest") in (None, _DOCUMENT))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsrv.engine.http.accept import names_html, prefers_json
+from wsrv.engine.http.accept import names_html, prefers_json, takes_anything
 
 BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -30,3 +30,11 @@ BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,ima
 )
 def test_accept(accept: bytes | None, html: bool, json: bool) -> None:
     assert (names_html(accept), prefers_json(accept)) == (html, json)
+
+
+@pytest.mark.parametrize(
+    ("accept", "anything"),
+    [(None, True), (b"", True), (b"*/*", True), (BROWSER, False), (b"*/*;q=0.8", False), (b"text/*", False)],
+)
+def test_a_client_without_a_wish_is_known(accept: bytes | None, anything: bool) -> None:
+    assert takes_anything(accept) is anything

@@ -23,12 +23,19 @@ def test_page_of_an_application_is_its_index(app: Workbench, target: str) -> Non
     assert get(app, target, BROWSER, method="HEAD")[::2] == (200, b"")
 
 
+@pytest.mark.parametrize("accept", ["Accept: */*", "X: y", "Accept:", "Accept: */*\r\nSec-Fetch-Dest: document"])
+def test_who_takes_anything_is_answered_as_a_browser(app: Workbench, accept: str) -> None:
+    assert get(app, "/users/7", accept)[::2] == (200, b"app")
+
+
 @pytest.mark.parametrize(
     ("target", "accept"),
     [
         ("/api/x", "Accept: application/json"),
-        ("/api/x", "Accept: */*"),
-        ("/api/x", "X: y"),
+        ("/api/x", "Accept: image/avif,image/webp,*/*;q=0.8"),
+        ("/api/x", "Accept: */*\r\nSec-Fetch-Dest: empty"),
+        ("/api/x", "Sec-Fetch-Dest: image"),
+        ("/gone.js", "Accept: */*"),
         ("/gone.js", BROWSER),
         ("/gone.png", BROWSER),
         ("/.git/config", BROWSER),
