@@ -12,6 +12,7 @@ from xprocess import XProcess
 
 from tests.support.download import make_big
 from tests.support.launch import Launcher
+from tests.support.processes import children
 from tests.support.server import Server, forget, start
 
 
@@ -23,9 +24,9 @@ def _belongings() -> tuple[set[str], set[int], set[str]]:
             fds.add(f"{entry.name} -> {os.readlink(entry.path)}")
         except OSError:
             continue
-    children = {p.pid for p in psutil.Process().children(recursive=True)}
+    pids = {p.pid for p in children(psutil.Process(), recursive=True)}
     shm = set(os.listdir("/dev/shm")) if os.path.isdir("/dev/shm") else set()
-    return {fd for fd in fds if "/proc/" not in fd}, children, shm
+    return {fd for fd in fds if "/proc/" not in fd}, pids, shm
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.program import PROGRAM, environment
 from tests.integration.conftest import Servers
+from tests.support.processes import children
 from tests.support.server import wait_for
 
 SECONDS = 120
@@ -213,7 +214,7 @@ def test_an_interrupt_ends_the_run_with_what_there_is(tmp_path: Path) -> None:
     process = psutil.Process(popen.pid)
     folders: Callable[[], list[Path]] = lambda: list(tmp_path.glob("wsrv-bench-*/access.log"))  # noqa: E731
     wait_for(lambda: folders() and folders()[0].read_bytes().count(b"\n") > 1000, "requests")
-    family = process.children(recursive=True)
+    family = children(process, recursive=True)
     os.kill(popen.pid, signal.SIGINT)
     stdout, stderr = popen.communicate(timeout=60)
     assert (popen.returncode, said(stderr)) == (130, "")

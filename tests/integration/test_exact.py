@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Servers
+from tests.support.processes import children
 from tests.support.server import Server, read_answer, wait_for
 
 REQUESTS = 100_000
@@ -141,7 +142,7 @@ def test_killed_log_writer_loses_and_repeats_nothing(servers: Servers, site: Pat
     moment = threading.Event()
     for _ in range(20):
         moment.wait(0.15)
-        writer = wait_for(lambda: [p for p in server.process.children() if p.name() == "wsrv: log"], "a log writer")
+        writer = wait_for(lambda: children(server.process, "wsrv: log"), "a log writer")
         writer[0].send_signal(signal.SIGKILL)
     for client in clients:
         client.end()

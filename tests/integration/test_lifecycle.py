@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.download import BIG, begin_download, read_body
 from tests.support.launch import Launched, Launcher, lives, wait_until_gone
+from tests.support.processes import children
 from tests.support.server import read_answer, wait_for
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -86,7 +87,7 @@ def test_log_writer_that_dies_in_a_drain_is_replaced(launch: Launcher, big: Path
     server = launch(big)
     download, got = begin_download(server)
     assert server.get("/").status == 200
-    (writer,) = [p for p in server.process.children() if p.name() == "wsrv: log"]
+    (writer,) = children(server.process, "wsrv: log")
     server.signal(signal.SIGTERM)
     wait_for(lambda: refuses(server), "the end of listening")
     writer.kill()

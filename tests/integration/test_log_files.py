@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.launch import Launched, Launcher, wait_until_gone
+from tests.support.processes import children
 from tests.support.server import read_answer, wait_for
 
 _ASKED = re.compile(rb'127\.0\.0\.1 - - \[[^]]+\] "GET /\?(\d+)-(\d+) HTTP/1\.1" 200 36 "-" "-"\n')
@@ -90,7 +91,7 @@ def test_killed_log_writer_loses_and_repeats_nothing_while_it_rotates(launch: La
     server = rotated(launch, site, 2048, 1000)
     askers = [Asker(server, number, 1500) for number in range(4)]
     for _ in range(15):
-        writers = wait_for(lambda: [p for p in server.process.children() if p.name() == "wsrv: log"], "a log writer")
+        writers = wait_for(lambda: children(server.process, "wsrv: log"), "a log writer")
         writers[0].kill()
         wait_until_gone(writers, 5)
     for asker in askers:
@@ -125,7 +126,7 @@ def test_log_whose_folder_is_gone_loses_lines_and_nothing_else(launch: Launcher,
     assert server.get("/").status == 200
     wait_for(lambda: (folder / "log").read_bytes(), "the first line")
     folder.rename(tmp_path / "moved")
-    (writer,) = [p for p in server.process.children() if p.name() == "wsrv: log"]
+    (writer,) = children(server.process, "wsrv: log")
     writer.kill()
     for _ in range(3):
         assert server.get("/").status == 200

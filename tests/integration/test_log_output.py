@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support.launch import Launched, Launcher, environment
+from tests.support.processes import children
 from tests.support.server import WSRV, read_answer, wait_for
 
 # Together they overflow a pipe (64 KiB) and two workers' rings (1 MiB each) many times over.
@@ -163,7 +164,7 @@ def test_log_may_go_into_a_process_substitution(launch: Launcher, site: Path, tm
     wrapper = ["bash", "-c", 'exec "$@" --log-file >(cat >"$0")', str(substituted)]
     server = launch(site, wrapper=wrapper)
     ask(server, ["/?1", "/?2"])
-    (writer,) = [p for p in server.process.children() if p.name() == "wsrv: log"]
+    (writer,) = children(server.process, "wsrv: log")
     wait_for(lambda: substituted.read_bytes().count(b"\n") == 2, "both lines")
     # Of a pipe nobody can tell what a writer wrote that was killed in the middle; so not in the middle.
     wait_for(lambda: writer.status() == psutil.STATUS_SLEEPING, "the log writer to rest")

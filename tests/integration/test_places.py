@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.support.launch import Launched, Launcher, lives, unshare
+from tests.support.processes import children
 from tests.support.server import wait_for
 
 # The first process of a namespace is reaped by the wrapper outside, and killed with it.
@@ -46,7 +47,7 @@ exec "$@"
 
 def only_child(process: psutil.Process) -> psutil.Process:
     """The process that a wrapper has started."""
-    return wait_for(process.children, "the wrapped process")[0]
+    return wait_for(lambda: children(process), "the wrapped process")[0]
 
 
 def as_init(launch: Launcher, site: Path, *options: str, shell: str = 'exec "$@"', **streams: Any) -> Launched:
@@ -73,17 +74,17 @@ def test_process_1_reaps_orphans(launch: Launcher, site: Path) -> None:
     server = as_init(launch, site, "--workers", "1", shell=_WITH_ORPHANS, stdin=subprocess.PIPE)
     stdin = server.popen.stdin
     assert stdin is not None
-    own = {p.pid for p in server.process.children() if p.name().startswith("wsrv:")}
+    own = {p.pid for p in children(server.process, "wsrv:")}
     assert len(own) == 2
 
-    def strangers() -> list[psutil.Process]:
-        return [p for p in server.process.children() if p.pid not in own]
+    def strangers(named: str) -> list[psutil.Process]:
+        return [p for p in children(server.process, named) if p.pid not in own]
 
-    wait_for(lambda: [p for p in strangers() if p.name() == "sh"], "the orphan that makes others")
+    wait_for(lambda: strangers("sh"), "the orphan that makes others")
     stdin.write(b"\n")
     stdin.flush()
-    wait_for(lambda: [p.name() for p in strangers()] == ["cat"] * 3, "three orphans, their parent gone")
-    orphans = strangers()
+    wait_for(lambda: len(strangers("cat")) == len(strangers("")) == 3, "three orphans, their parent gone")
+    orphans = strangers("cat")
     # They end while the server cannot look, and so does its worker, which stands before them in the queue of the dead.
     (worker,) = server.workers()
     server.signal(signal.SIGSTOP)

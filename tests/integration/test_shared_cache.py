@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.integration.conftest import Servers
+from tests.support.processes import children
 from tests.support.server import WSRV, Server, wait_for
 
 SHARED = ("--cache-scope", "shared")
@@ -58,7 +59,7 @@ def serving(server: Server, restarts: int) -> bool:
 
 
 def keeper(server: Server) -> psutil.Process | None:
-    return next((p for p in server.process.children() if p.name() == "wsrv: cache"), None)
+    return next(iter(children(server.process, "wsrv: cache")), None)
 
 
 def test_a_replaced_worker_finds_what_its_predecessor_has_stored(
@@ -182,7 +183,7 @@ def _asked_again(server: Server, evictions: int) -> bool:
 
 def test_when_the_master_is_killed_the_keeper_goes_too(servers: Servers, site: Path) -> None:
     server = servers(site, "--workers", "1", *SHARED)
-    family = [server.process, *server.process.children()]
+    family = [server.process, *children(server.process)]
     assert keeper(server) is not None
     server.process.send_signal(signal.SIGKILL)
     _, alive = psutil.wait_procs(family, 15)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.launch import Launched, Launcher, environment
+from tests.support.processes import children
 from tests.support.server import wait_for
 
 SECONDS = 30
@@ -207,7 +208,7 @@ def test_open_starts_a_browser_once_the_server_answers(launcher: Launcher, tmp_p
     server = launcher(site, "--open", env=environment(BROWSER=str(script)))
     wait_for(seen.exists, "the browser")
     assert seen.read_text() == "hello"
-    commands = [" ".join(child.cmdline()) for child in server.process.children(recursive=True)]
+    commands = [" ".join(child.cmdline()) for child in children(server.process, recursive=True)]
     assert not any("webbrowser" in command for command in commands)
 
 

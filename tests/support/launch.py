@@ -16,6 +16,7 @@ from typing import IO, Any
 import psutil
 import pytest
 
+from tests.support.processes import children
 from tests.support.server import START_SECONDS, STOP_SECONDS, WSRV, Server, wait_for
 
 _LISTENING = re.compile(r"listening on https?://\S+:(\d+)\n")
@@ -31,7 +32,7 @@ def lives(process: psutil.Process) -> bool:
     """Whether it runs; one that only waits to be reaped by its new parent does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ProcessLookupError):
         return False
 
 
@@ -89,7 +90,7 @@ class Launched(Server):
 
     def family(self) -> list[psutil.Process]:
         """The server and all its children."""
-        return [self.process, *self.process.children(recursive=True)]
+        return [self.process, *children(self.process, recursive=True)]
 
     def words(self) -> str:
         """What it has said on stderr."""
@@ -189,7 +190,7 @@ class Launcher:
             server.disconnect()
         for popen in self._popens:
             if popen.poll() is None:
-                for process in [psutil.Process(popen.pid), *psutil.Process(popen.pid).children(recursive=True)]:
+                for process in [psutil.Process(popen.pid), *children(psutil.Process(popen.pid), recursive=True)]:
                     with contextlib.suppress(psutil.NoSuchProcess):
                         process.kill()
             popen.wait(STOP_SECONDS)

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 import psutil
 from xprocess import ProcessStarter, XProcess
 
+from tests.support.processes import children
+
 WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
 _LISTENING = re.compile(r"listening on (https?://\S+:(\d+))")
 START_SECONDS = 20
@@ -75,12 +77,11 @@ class Server:
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes, by slot."""
-        children = [p for p in self.process.children() if p.name().startswith("wsrv: worker")]
-        return sorted(children, key=lambda p: p.name())
+        return children(self.process, "wsrv: worker")
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it with a signal and wait for the end."""
-        family = [self.process, *self.process.children(recursive=True)]
+        family = [self.process, *children(self.process, recursive=True)]
         self.process.send_signal(number)
         _, alive = psutil.wait_procs(family, STOP_SECONDS)
         assert not alive, f"still there {STOP_SECONDS} s after {number.name}: {alive}"
