@@ -28,7 +28,9 @@ _SHOWN_DEPARTURES = 5
 def command(sort: str, pattern: str | None, top: int, as_json: bool, name: str | None, runtime_dir: str | None) -> None:
     """List what the cache of a running server holds.
 
-    Each worker has a cache of its own, so a file may be listed once for each. Last hits are told to the second.
+    Each worker has a cache of its own, so a file may be listed once for each. Last hits are told to the second. With
+    --cache-scope shared the worker of an entry is a number for what a worker keeps in front, and `shared` for what is
+    held for all: its hits are those that a front did not answer, or told of.
 
     \b
     Exit status: 0 shown, 1 a worker did not answer, 2 wrong usage or no such
@@ -52,10 +54,15 @@ def command(sort: str, pattern: str | None, top: int, as_json: bool, name: str |
 def document(entries: Sequence[Mapping[str, Any]], found: workers.Answers) -> dict[str, Any]:
     """Everything that is shown, as JSON has it."""
     departures = [
-        {**departure, "worker": worker} for worker, last in found.last.items() for departure in last["departures"]
+        {**departure, "worker": workers.called(worker)}
+        for worker, last in found.last.items()
+        for departure in last["departures"]
     ]
-    told = ("policy", "objects", "size_bytes", "evictions", "matching", "bequeathed")
-    each = [{"worker": worker, **{key: last[key] for key in told}} for worker, last in sorted(found.last.items())]
+    told = ("policy", "objects", "size_bytes", "evictions", "matching", "bequeathed", "logical_bytes")
+    each = [
+        {"worker": workers.called(worker), **{key: last[key] for key in told if key in last}}
+        for worker, last in sorted(found.last.items())
+    ]
     totals = {key: sum(one[key] for one in each) for key in ("objects", "size_bytes", "evictions", "matching")}
     return {
         "schema": _SCHEMA,
@@ -63,14 +70,14 @@ def document(entries: Sequence[Mapping[str, Any]], found: workers.Answers) -> di
         "totals": totals,
         "workers": each,
         "departures": sorted(departures, key=lambda departure: departure["seconds_ago"]),
-        "silent": found.silent,
-        "gone": found.gone,
+        "silent": [*map(workers.called, found.silent)],
+        "gone": [*map(workers.called, found.gone)],
     }
 
 
 def _sorted(entries: list[workers.Document], sort: str) -> list[workers.Document]:
     def by_key(entry: Mapping[str, Any]) -> tuple[Any, ...]:
-        return entry["path"], entry["host"], entry["coding"], entry["worker"]
+        return entry["path"], entry["host"], entry["coding"], str(entry["worker"])
 
     if sort == "key":
         return sorted(entries, key=by_key)
@@ -107,8 +114,7 @@ def table(shown: Mapping[str, Any], width: int) -> list[str]:
     totals = shown["totals"]
     policies = ", ".join(sorted({one["policy"] for one in shown["workers"]}))
     shares = f"{len(rows):,} of {totals['matching']:,} shown"
-    held = f"{totals['objects']:,} held, {figures.size(totals['size_bytes'])}B, in {len(shown['workers'])} workers"
-    lines += ["", f"{shares}; {held}; policy {policies}; {totals['evictions']:,} evictions"]
+    lines += ["", *_summed(shown, shares, policies)]
     departures = shown["departures"][:_SHOWN_DEPARTURES]
     if departures:
         left = [
@@ -123,6 +129,22 @@ def table(shown: Mapping[str, Any], width: int) -> list[str]:
         ]
         lines += ["", *figures.table(("ago", "weight", "worker", "reason", "left"), left, width)]
     return lines
+
+
+def _summed(shown: Mapping[str, Any], shares: str, policies: str) -> list[str]:
+    """What there is in all: in a line, or one more where workers share a cache."""
+    totals, each = shown["totals"], shown["workers"]
+    shared = next((one for one in each if one["worker"] == workers.SHARED), None)
+    if shared is None:
+        held = f"{totals['objects']:,} held, {figures.size(totals['size_bytes'])}B, in {len(each)} workers"
+        return [f"{shares}; {held}; policy {policies}; {totals['evictions']:,} evictions"]
+    fronts = {key: totals[key] - shared[key] for key in ("objects", "size_bytes", "evictions")}
+    return [
+        f"{shares}; {shared['objects']:,} held for all, {figures.size(shared['size_bytes'])}B with "
+        f"{figures.size(shared['logical_bytes'])}B in them; policy {policies}; {shared['evictions']:,} evictions",
+        f"{fronts['objects']:,} in the fronts of {len(each) - 1} workers, {figures.size(fronts['size_bytes'])}B; "
+        f"{fronts['evictions']:,} evictions",
+    ]
 
 
 def _for(pushed_by: str | None) -> str:

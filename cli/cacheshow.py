@@ -17,8 +17,8 @@ from wsrv.cli.exits import NOT_HELD, Stop
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workers.server_options
 def command(key: str, as_json: bool, name: str | None, runtime_dir: str | None) -> None:
-    """Say everything about the entry for the path KEY, as `wsrv cache inspect` lists it: in every worker, on every
-    host, in every coding.
+    """Say everything about the entry for the path KEY, as `wsrv cache inspect` lists it: in every worker, in what they
+    share, on every host, in every coding.
 
     \b
     Exit status: 0 shown, 1 a worker did not answer, 3 no server runs, 6 no
@@ -27,7 +27,8 @@ def command(key: str, as_json: bool, name: str | None, runtime_dir: str | None) 
     found = workers.ask(running.find(name, runtime_dir), {"ask": "show", "key": key})
     entries = found.entries()
     if as_json:
-        click.echo(json.dumps({"schema": 1, "entries": entries, "silent": found.silent, "gone": found.gone}, indent=2))
+        silent, gone = ([*map(workers.called, numbers)] for numbers in (found.silent, found.gone))
+        click.echo(json.dumps({"schema": 1, "entries": entries, "silent": silent, "gone": gone}, indent=2))
     elif entries:
         click.echo("\n\n".join("\n".join(described(entry)) for entry in entries))
     workers.finish(found)
@@ -35,10 +36,14 @@ def command(key: str, as_json: bool, name: str | None, runtime_dir: str | None) 
         raise Stop(NOT_HELD, f"no worker holds {key}; see wsrv cache inspect")
 
 
+def _where(worker: int | str) -> str:
+    return "for all workers" if worker == workers.SHARED else f"in worker {worker}"
+
+
 def described(entry: Mapping[str, Any]) -> Iterator[str]:
     """The lines about an entry."""
     identity = entry["identity"] or {}
-    yield f"{named(entry)} in worker {entry['worker']}"
+    yield f"{named(entry)} {_where(entry['worker'])}"
     for label, text in (
         ("file", entry["file"]),
         ("is", ", ".join(f"{name} {value}" for name, value in identity.items() if not name.endswith("_ns"))),

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 
+# In place of a worker's number, for what is held for all of them.
+SHARED = "shared"
+
 
 @dataclass
 class Answers:
@@ -29,14 +32,23 @@ class Answers:
 
     def entries(self) -> list[Document]:
         """Every entry of every page, with its worker."""
-        return [{**entry, "worker": worker} for worker, page in self.pages for entry in page["entries"]]
+        return [{**entry, "worker": called(worker)} for worker, page in self.pages for entry in page["entries"]]
 
     def complaints(self) -> list[str]:
         """Who has not answered, a line each."""
         return [
-            *(f"worker {number} stands still and has not answered" for number in self.silent),
-            *(f"worker {number} ended before it had answered" for number in self.gone),
+            *(f"{_who(number)} stands still and has not answered" for number in self.silent),
+            *(f"{_who(number)} ended before it had answered" for number in self.gone),
         ]
+
+
+def called(number: int) -> int | str:
+    """How a worker is listed, or the keeper of what all workers share."""
+    return number if number >= 0 else SHARED
+
+
+def _who(number: int) -> str:
+    return f"worker {number}" if number >= 0 else "the keeper of the shared cache"
 
 
 def server_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,6 +20,9 @@ MOST_QUESTION_BYTES = 16 * 1024
 # The kernel takes 208 KiB on a pair of sockets that nobody has asked for more (net.core.wmem_default).
 MOST_PAGE_BYTES = 64 * 1024
 
+# The keeper of a shared cache is asked like a worker; this is its number.
+KEEPER = -1
+
 ON = "on"
 AWAY = "away"
 

@@ -18,7 +18,7 @@ from wsrv.engine.ipc.question import AWAY, MOST_PAGE_BYTES, MOST_QUESTION_BYTES,
 PATIENCE_NS = 2_000_000_000
 _NEVER_NS = 1 << 63
 
-# A worker's number, and the line on which it is asked.
+# A worker's number, or KEEPER, and the line on which it is asked.
 Respondent = tuple[int, socket.socket]
 
 
@@ -91,9 +91,9 @@ class Inquiry:
 
 
 class Inquiries:
-    """The questions on their way. `respondents` gives the workers that serve."""
+    """The questions on their way. `respondents` gives those that a question is for."""
 
-    def __init__(self, respondents: Callable[[], Iterable[Respondent]]) -> None:
+    def __init__(self, respondents: Callable[[Message], Iterable[Respondent]]) -> None:
         self._respondents = respondents
         self._numbers = itertools.count(1)
         self._open: dict[int, Inquiry] = {}
@@ -104,10 +104,10 @@ class Inquiries:
         hear: Callable[[int, Message, bool], None],
         over: Callable[[Inquiry], None],
     ) -> Inquiry:
-        """Ask every worker. `over` may be called at once. Raises ValueError when the question is too long."""
+        """Ask whom the question is for. `over` may be called at once. Raises ValueError when it is too long."""
         number = next(self._numbers)
         packet = pack({**question, "number": number}, MOST_QUESTION_BYTES)
-        inquiry = Inquiry(number, self._respondents(), hear, over)
+        inquiry = Inquiry(number, self._respondents(question), hear, over)
         self._open[number] = inquiry
         inquiry.send(packet, monotonic_ns())
         self._close(inquiry)

@@ -145,7 +145,7 @@ def make_cache(settings: Settings, parts: Parts, mapping: Mapping, undo: context
     workers = settings.process.workers
     cell = mapping.cell(cache_cell(workers))
     try:
-        cache = SharedCache(settings.cache, workers, rows_for(workers), parts.primitive, cell)
+        cache = SharedCache(settings.cache, settings.hosts, workers, rows_for(workers), parts.primitive, cell)
     except (OSError, MemoryError, OverflowError, ValueError) as error:
         raise CannotStart(f"cannot have {settings.cache.capacity_bytes} bytes of shared memory: {error}") from error
     undo.callback(cache.close)

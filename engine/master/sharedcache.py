@@ -5,6 +5,7 @@
 """The shared cache: what is made of it at start, and what is said of it."""
 
 import os
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,11 +22,12 @@ from wsrv.engine.cache.shared.arena import (
     Arena,
 )
 from wsrv.engine.cache.shared.claims import release_all
-from wsrv.engine.cache.shared.keeper import serve_cache
-from wsrv.engine.settings import SHARED, CacheSettings
+from wsrv.engine.settings import SHARED, CacheSettings, HostSettings
 from wsrv.engine.shm import row
+from wsrv.engine.static.hosts import host_names
 from wsrv.engine.sync.need import Need
 from wsrv.engine.sync.primitive import LOCK, SURVIVES_OWNER, Lock, Primitive
+from wsrv.engine.worker.keeping import serve_cache
 from wsrv.engine.worker.sharedshelf import SharedMemory
 
 _USER = "the shared cache's writer"
@@ -43,9 +45,17 @@ class SharedCache:
     """Made once, by the master, before the first fork."""
 
     def __init__(
-        self, settings: CacheSettings, workers: int, rows: int, primitive: type[Primitive], cell: memoryview
+        self,
+        settings: CacheSettings,
+        hosts: tuple[HostSettings, ...],
+        workers: int,
+        rows: int,
+        primitive: type[Primitive],
+        cell: memoryview,
     ) -> None:
         """`rows`: of statistics, one for each worker that may live at the same time. Raises OSError."""
+        self._names = host_names(hosts)
+        self._revalidate_ns = int(settings.revalidate_seconds * 1e9)
         fronts_bytes = settings.capacity_bytes // _FRONTS_SHARE
         lock: Lock = primitive.lock("cache_writer", cell)
         self._arena = Arena(settings.capacity_bytes - fronts_bytes, rows, settings.max_object_bytes)
@@ -56,9 +66,10 @@ class SharedCache:
         """What a child that uses it has to keep."""
         return [self.memory.bell, *self.memory.lock.fds()]
 
-    def keep(self, make_policy: Callable[[int], Policy], lifeline: int) -> None:
-        """Be the keeper: the body of its process."""
-        serve_cache(self._arena, self.memory.lock, make_policy, self.memory.bell, lifeline)
+    def keep(self, make_policy: Callable[[int], Policy], lifeline: int, asked: socket.socket) -> None:
+        """Be the keeper: the body of its process, which is asked on `asked`."""
+        memory = (self._arena, self.memory.lock, make_policy, self.memory.bell)
+        serve_cache(*memory, lifeline, asked, self._names, self._revalidate_ns)
 
     def forget(self, row: int) -> None:
         """Let go of what a worker that is dead was about to load."""

@@ -23,6 +23,13 @@ class Process:
 
 
 @dataclass(slots=True)
+class KeeperProcess(Process):
+    """The keeper of the shared cache, and the line on which it is asked."""
+
+    asked: socket.socket
+
+
+@dataclass(slots=True)
 class WorkerProcess(Process):
     """A worker that runs: its statistics row, its pool's guards, the line on which it asks the master, and the one on
     which it is asked."""

@@ -14,13 +14,14 @@ from functools import partial
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
+from wsrv.engine.ipc.question import KEEPER, Message
 from wsrv.engine.log.destination import Destination
 from wsrv.engine.log.format import FORMATS
 from wsrv.engine.log.writer import serve_log
 from wsrv.engine.master.fork import ending, fork
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
-from wsrv.engine.master.slot import Process, Slot, Totals, WorkerProcess
+from wsrv.engine.master.slot import KeeperProcess, Process, Slot, Totals, WorkerProcess
 from wsrv.engine.settings import Settings
 from wsrv.engine.shm.clients import ClientTables
 from wsrv.engine.shm.hottest import HotLists
@@ -104,7 +105,7 @@ class Nursery:
         self.ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.retired = Totals()
         self.log_writer: Process | None = None
-        self.keeper: Process | None = None
+        self.keeper: KeeperProcess | None = None
         self._keeper_due_ns = 0
         self._keeper_is_renewed = False
         self._stillbirths = 0
@@ -124,9 +125,12 @@ class Nursery:
     def start_keeper(self) -> None:
         """Fork the keeper of the shared cache, where there is one."""
         if self._cache is not None:
-            keep = [self._lifeline, *self._cache.fds()]
-            pid = fork(keep, "wsrv: cache", partial(self._cache.keep, self.policy, self._lifeline))
-            self.keeper = Process(pid, self._watch(pid))
+            asked, theirs = _line()
+            keep = [self._lifeline, theirs.fileno(), *self._cache.fds()]
+            pid = fork(keep, "wsrv: cache", partial(self._cache.keep, self.policy, self._lifeline, theirs))
+            theirs.close()
+            self._epoll.register(asked, select.EPOLLIN)
+            self.keeper = KeeperProcess(pid, self._watch(pid), asked)
 
     def renew_keeper(self) -> None:
         """Let a successor of the keeper begin, with the policy of now. It has nothing that its successor needs."""
@@ -225,12 +229,22 @@ class Nursery:
         return next((process.line for process in self.workers() if process.line.fileno() == fd), None)
 
     def asked(self, fd: int) -> socket.socket | None:
-        """The line that `fd` belongs to and a worker is asked on; None when it is none."""
-        return next((process.asked for process in self.workers() if process.asked.fileno() == fd), None)
+        """The line that `fd` belongs to and a worker or the keeper is asked on; None when it is none."""
+        keeper = [] if self.keeper is None else [self.keeper.asked]
+        lines = [*keeper, *(process.asked for process in self.workers())]
+        return next((line for line in lines if line.fileno() == fd), None)
 
-    def respondents(self) -> list[tuple[int, socket.socket]]:
-        """Who can be asked: the workers that serve, by the number of their slots."""
-        return [(slot.number, slot.process.asked) for slot in self._slots if slot.process is not None]
+    def respondents(self, question: Message) -> list[tuple[int, socket.socket]]:
+        """Whom a question is for: the workers that serve, by the number of their slots, and the keeper.
+
+        What is to be loaded into a cache of all workers one of them loads.
+        """
+        workers = [(slot.number, slot.process.asked) for slot in self._slots if slot.process is not None]
+        if self._cache is not None and question.get("ask") == "warm":
+            return workers[:1]
+        if self.keeper is not None and question.get("ask") in ("entries", "show"):
+            return [(KEEPER, self.keeper.asked), *workers]
+        return workers
 
     def _find(self, pidfd: int) -> Slot | None:
         return next((s for s in self._slots if s.process is not None and s.process.pidfd == pidfd), None)
@@ -253,6 +267,7 @@ class Nursery:
                 self.start_log_writer()
         elif self.keeper is not None and self.keeper.pidfd == pidfd:
             code = self._bury(self.keeper)
+            self.keeper.asked.close()
             self.keeper = None
             # Without it the cache goes on as it is, so there is no hurry, and a policy with a fault costs little.
             if self._replaces:

@@ -37,6 +37,11 @@ class Host:
         self.site.close()
 
 
+def host_names(others: tuple[HostSettings, ...]) -> dict[bytes, str]:
+    """A name of each site, by its tag; the default site comes first and has neither."""
+    return {b"": "", **{b"%d" % number: other.names[0] for number, other in enumerate(others, start=1)}}
+
+
 class Hosts:
     """Every site of the server. Made in the process that serves them, after the fork."""
 
@@ -54,8 +59,9 @@ class Hosts:
         self._hosts = [self.default]
         self._named: dict[bytes, Host] = {}
         self._below: dict[bytes, Host] = {}
-        for number, other in enumerate(others, start=1):
-            host = Host(other.site, cache, clock, b"%d" % number, other.names[0])
+        names = host_names(others)
+        for tag, other in zip(list(names)[1:], others, strict=True):
+            host = Host(other.site, cache, clock, tag, names[tag])
             self._hosts.append(host)
             for name in other.names:
                 raw = name.encode()

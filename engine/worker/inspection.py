@@ -7,21 +7,23 @@
 """Describing the entries of a worker's cache, and dropping them."""
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from time import monotonic_ns
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote, unquote_to_bytes
 
 from wsrv.engine.cache.policy import state_of
 from wsrv.engine.cache.store import CLEARED, Departure
 from wsrv.engine.http.negotiation import CODINGS
 from wsrv.engine.ipc.question import Message
+from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.glob import Glob
 from wsrv.engine.static.hosts import Host
 from wsrv.engine.worker.hottest import Hottest
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.questions import Handler, Steps
-from wsrv.engine.worker.routes import key_of
+from wsrv.engine.worker.routes import key_of, parts_of
 
 _STEP = 256
 # With MOST_PAGE_BYTES in mind: a path has 4 KiB at most, each byte of it three characters.
@@ -33,8 +35,19 @@ _TOLD_CHARACTERS = 200
 # The most that is sorted here; who wants more gets everything, as it comes.
 MOST_SORTED = 1000
 _NS = 1_000_000_000
+# Who looks at many entries without showing one says so often that he is alive.
+_REPORT_NS = 500_000_000
 
-Sorting = Callable[[Cached], Any]
+
+class Keyed(Protocol):
+    """What a list is made of."""
+
+    @property
+    def key(self) -> bytes:
+        """What it is held by."""
+
+
+Entry = TypeVar("Entry", bound=Keyed)
 
 
 def shown(path: bytes) -> str:
@@ -64,13 +77,6 @@ class Inspection:
         self._shelf = shelf
         self._hottest = hottest
         self._hosts: dict[bytes, Host] = {host.site.tag: host for host in shelf.hosts}
-        self._orders: dict[str, Sorting] = {
-            "hits": lambda cached: (cached.hits, cached.asked_ns),
-            "bytes": lambda cached: len(cached.entity.body or b""),
-            "weight": lambda cached: shelf.store.weight(cached.key),
-            "age": lambda cached: -cached.since_ns,
-            "last": lambda cached: cached.asked_ns,
-        }
 
     def handlers(self) -> dict[str, Handler]:
         """What can be asked."""
@@ -83,44 +89,21 @@ class Inspection:
 
         Raises ValueError.
         """
-        glob, top = glob_of(question), question.get("top", 0)
-        sort = question.get("sort", "hits")
-        if not isinstance(top, int) or not 0 <= top <= MOST_SORTED:
-            raise ValueError(f"top is a number up to {MOST_SORTED}")
-        if top and sort not in self._orders:
-            raise ValueError(f"nobody sorts by {sort}; there are: {', '.join(self._orders)}")
-        return self._entries(glob, top, self._orders.get(sort), now_ns)
-
-    def _entries(self, glob: Glob | None, top: int, order: Sorting | None, now_ns: int) -> Steps:
-        found: list[tuple[Any, bytes]] = []
-        page: list[Message] = []
-        length = matching = 0
-        for number, cached in enumerate(self._held(glob)):
-            if number % _STEP == _STEP - 1:
-                yield None
-            if cached is None:
-                continue
-            matching += 1
-            if top and order is not None:
-                place = heapq.heappush if len(found) < top else heapq.heappushpop
-                place(found, (order(cached), cached.key))
-                continue
-            page.append(self.described(cached, now_ns))
-            length += len(cached.key)
-            if len(page) == _PAGE_ENTRIES or length > _PAGE_BYTES // 4:
-                yield {"entries": page}
-                page, length = [], 0
-        for _, key in sorted(found, reverse=True):
+        store = self._shelf.store
+        return listed(
+            question,
+            self._held(glob_of(question)),
+            {
+                "hits": lambda cached: (cached.hits, cached.asked_ns),
+                "bytes": lambda cached: len(cached.entity.body or b""),
+                "weight": lambda cached: store.weight(cached.key),
+                "age": lambda cached: -cached.since_ns,
+                "last": lambda cached: cached.asked_ns,
+            },
             # It may have left since.
-            if (cached := self._shelf.store.get(key)) is not None:
-                page.append(self.described(cached, now_ns))
-                length += len(key)
-            if len(page) == _PAGE_ENTRIES or length > _PAGE_BYTES // 4:
-                yield {"entries": page}
-                page, length = [], 0
-        if page:
-            yield {"entries": page}
-        return {"entries": [], "matching": matching, **self._totals(now_ns)}
+            lambda cached: self.described(cached, now_ns) if store.get(cached.key) is cached else None,
+            lambda: self._totals(now_ns),
+        )
 
     def show(self, question: Message, now_ns: int) -> Steps:
         """Everything about what is held under a path, `key`, on any host and in any coding."""
@@ -142,7 +125,7 @@ class Inspection:
         store = self._shelf.store
         number = size = 0
         # First: what is cleared here must not be found there again.
-        for step, (dropped, dropped_bytes) in enumerate(self._shelf.clear_shared(partial(_matches, glob))):
+        for step, (dropped, dropped_bytes) in enumerate(self._shelf.clear_shared(partial(matches, glob))):
             if step % _STEP == _STEP - 1:
                 yield None
             number += dropped
@@ -163,7 +146,7 @@ class Inspection:
         store = self._shelf.store
         for key in store.held():
             cached = store.get(key)
-            if cached is not None and not _matches(glob, cached.path):
+            if cached is not None and not matches(glob, cached.path):
                 cached = None
             yield cached
 
@@ -175,24 +158,16 @@ class Inspection:
             "coding": cached.entity.coding.decode(),
             "bytes": len(cached.entity.body or b""),
             "weight": self._shelf.store.weight(cached.key),
-            "age_seconds": _seconds(now_ns - cached.since_ns),
+            "age_seconds": seconds(now_ns - cached.since_ns),
             "hits": cached.hits,
-            "idle_seconds": _seconds(now_ns - cached.asked_ns),
+            "idle_seconds": seconds(now_ns - cached.asked_ns),
             "state": state_of(self._shelf.store.policy, cached.key),
         }
 
     def _details(self, cached: Cached, now_ns: int) -> Message:
-        entity = cached.entity
-        identity = entity.identity
+        fresh_ns = self._shelf.fresh_for_ns(cached, now_ns)
         return {
-            "file": shown(entity.path),
-            "type": entity.content_type.decode("latin-1"),
-            "fields": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in entity.fields],
-            "etag": entity.etag.decode("latin-1"),
-            "last_modified": entity.last_modified.decode("latin-1"),
-            "identity": None if identity is None else identity._asdict(),
-            "checked_seconds": _seconds(now_ns - cached.checked_ns),
-            "fresh_seconds": _seconds(self._shelf.fresh_for_ns(cached, now_ns)),
+            **details_of(cached.entity, now_ns - cached.checked_ns, fresh_ns),
             "prepared": [
                 {"method": "HEAD" if head_only else "GET", "connection": connection.decode(), "hits": prepared.hits}
                 for (head_only, connection), prepared in cached.answers.items()
@@ -208,29 +183,122 @@ class Inspection:
             "size_bytes": store.size_bytes,
             "evictions": store.evictions,
             "bequeathed": self._hottest.written,
-            "departures": [_told(departure, now_ns) for departure in list(store.departures)[-_TOLD:]],
+            "departures": told(store.departures, now_ns),
         }
 
 
-def _matches(glob: Glob | None, path: bytes) -> bool:
-    return glob is None or glob.match(shown(path)) is not None
+def listed(
+    question: Message,
+    found: Iterable[Entry | None],
+    orders: Mapping[str, Callable[[Entry], Any]],
+    described: Callable[[Entry], Message | None],
+    totals: Callable[[], Message],
+) -> Steps:
+    """Of `found`, where None stands for what does not match, the `top` of the `question` by `sort`, or all, as they
+    come; then `totals`. `described` says None of what has left. Raises ValueError.
+    """
+    top, sort = question.get("top", 0), question.get("sort", "hits")
+    if not isinstance(top, int) or not 0 <= top <= MOST_SORTED:
+        raise ValueError(f"top is a number up to {MOST_SORTED}")
+    if top and sort not in orders:
+        raise ValueError(f"nobody sorts by {sort}; there are: {', '.join(orders)}")
+    return _listed(found, top, orders[sort] if top else None, described, totals)
 
 
-def _told(departure: Departure, now_ns: int) -> Message:
+def _listed(
+    found: Iterable[Entry | None],
+    top: int,
+    order: Callable[[Entry], Any] | None,
+    described: Callable[[Entry], Message | None],
+    totals: Callable[[], Message],
+) -> Steps:
+    best: list[tuple[Any, int, Entry]] = []
+    page = _Page()
+    matching = 0
+    for number, entry in enumerate(found):
+        if number % _STEP == _STEP - 1:
+            yield page.take() if page.is_late() else None
+        if entry is None:
+            continue
+        matching += 1
+        if order is not None:
+            place = heapq.heappush if len(best) < top else heapq.heappushpop
+            place(best, (order(entry), number, entry))
+            continue
+        page.add(entry, described(entry))
+        if page.is_full():
+            yield page.take()
+    for _, _, entry in sorted(best, reverse=True):
+        page.add(entry, described(entry))
+        if page.is_full():
+            yield page.take()
+    yield page.take()
+    return {"entries": [], "matching": matching, **totals()}
+
+
+class _Page:
+    """Descriptions, up to what fits a packet."""
+
+    def __init__(self) -> None:
+        self._entries: list[Message] = []
+        self._key_bytes = 0
+        self._taken_ns = monotonic_ns()
+
+    def add(self, entry: Keyed, described: Message | None) -> None:
+        if described is not None:
+            self._entries.append(described)
+            self._key_bytes += len(entry.key)
+
+    def is_full(self) -> bool:
+        return len(self._entries) == _PAGE_ENTRIES or self._key_bytes > _PAGE_BYTES // 4
+
+    def is_late(self) -> bool:
+        return monotonic_ns() - self._taken_ns > _REPORT_NS
+
+    def take(self) -> Message:
+        taken, self._entries, self._key_bytes = self._entries, [], 0
+        self._taken_ns = monotonic_ns()
+        return {"entries": taken}
+
+
+def details_of(entity: Entity, checked_ns: int, fresh_ns: int) -> Message:
+    """What there is to say of `entity`, looked at `checked_ns` ago and good for `fresh_ns` more."""
     return {
-        "seconds_ago": _seconds(max(0, now_ns - departure.at_ns)),
-        **_split(departure.key),
-        "weight": departure.weight,
-        "reason": departure.reason,
-        "pushed_by": None if departure.pushed_by is None else _split(departure.pushed_by)["path"],
+        "file": shown(entity.path),
+        "type": entity.content_type.decode("latin-1"),
+        "fields": [[name.decode("latin-1"), value.decode("latin-1")] for name, value in entity.fields],
+        "etag": entity.etag.decode("latin-1"),
+        "last_modified": entity.last_modified.decode("latin-1"),
+        "identity": None if entity.identity is None else entity.identity._asdict(),
+        "checked_seconds": seconds(checked_ns),
+        "fresh_seconds": seconds(fresh_ns),
     }
 
 
+def matches(glob: Glob | None, path: bytes) -> bool:
+    """Whether `path` is one of those that are meant."""
+    return glob is None or glob.match(shown(path)) is not None
+
+
+def told(departures: Iterable[Departure], now_ns: int, plain: Callable[[bytes], bytes] = bytes) -> list[Message]:
+    """The last of `departures`; `plain` makes the key of a worker of theirs."""
+    return [
+        {
+            "seconds_ago": seconds(max(0, now_ns - departure.at_ns)),
+            **_split(plain(departure.key)),
+            "weight": departure.weight,
+            "reason": departure.reason,
+            "pushed_by": None if departure.pushed_by is None else _split(plain(departure.pushed_by))["path"],
+        }
+        for departure in list(departures)[-_TOLD:]
+    ]
+
+
 def _split(key: bytes) -> Message:
-    path, _, rest = key.partition(b"\0")
-    coding = rest.partition(b"\0")[0]
+    path, coding, _ = parts_of(key)
     return {"path": shown(path)[:_TOLD_CHARACTERS], "coding": coding.decode()}
 
 
-def _seconds(ns: int) -> float:
+def seconds(ns: int) -> float:
+    """So many nanoseconds in seconds, to the millisecond."""
     return round(ns / _NS, 3)

@@ -16,8 +16,8 @@ from wsrv.engine.static.recoding import Bounds, recode
 from wsrv.engine.static.site import Site
 from wsrv.engine.worker.errands import Errand, Errands
 from wsrv.engine.worker.pool import FilePool, Finished
-from wsrv.engine.worker.prepared import Shelf, weight_of
-from wsrv.engine.worker.routes import key_of
+from wsrv.engine.worker.prepared import Shelf
+from wsrv.engine.worker.routes import key_of, parts_of
 
 # Jobs of the pool under way for this at once.
 MOST_UNDER_WAY = 4
@@ -56,13 +56,15 @@ class Loading:
         self._capacity_bytes = capacity_bytes
         self._sites = {host.site.tag: host.site for host in shelf.hosts}
         self.under_way = 0
+        # Whether what is loaded is there for all workers.
+        self.shares = shelf.shares
 
     def load(self, site: Site, path: bytes, coding: bytes, now_ns: int, then: Then) -> bool:
         """Load it; `then` is told what became of it, at once or when the pool has read it. False, and nothing done,
         when too much is under way."""
         if self.under_way >= MOST_UNDER_WAY:
             return False
-        if self._shelf.store.get(key_of(site, path, coding)) is not None:
+        if self._shelf.holds(key_of(site, path, coding)):
             then(THERE, 0)
             return True
         try:
@@ -91,12 +93,11 @@ class Loading:
         return True
 
     def _keep(self, site: Site, path: bytes, entity: Entity, checked_ns: int) -> str:
-        store = self._shelf.store
-        if store.size_bytes + weight_of(len(entity.body or b"")) > self._capacity_bytes:
+        if not self._shelf.has_room(len(entity.body or b""), self._capacity_bytes):
             return FULL
         key = key_of(site, path, entity.coding)
-        if store.get(key) is None:
-            self._shelf.keep(key, site, path, entity, checked_ns)
+        if not self._shelf.holds(key):
+            self._shelf.lay_in(key, site, path, entity, checked_ns)
         return LOADED
 
     def recall(self, keys: Iterable[bytes], within_ns: int) -> None:
@@ -110,7 +111,7 @@ class Loading:
         poll.register(self._pool.fileno(), select.POLLIN)
         try:
             for key in keys:
-                path, coding, tag = _parts(key)
+                path, coding, tag = parts_of(key)
                 site = self._sites.get(tag)
                 if site is None or coding not in (b"", *CODINGS):
                     continue
@@ -138,13 +139,6 @@ class Loading:
             for _ in self._errands.finished(done, monotonic_ns()):
                 pass
         return True
-
-
-def _parts(key: bytes) -> tuple[bytes, bytes, bytes]:
-    """Path, coding and site of a key."""
-    path, _, rest = key.partition(b"\0")
-    coding, _, tag = rest.partition(b"\0")
-    return path, coding, tag
 
 
 def _ignore(what: str, size: int) -> None:

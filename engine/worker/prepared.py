@@ -251,6 +251,18 @@ class Shelf:
         """Drop what is held for all workers at paths that match, in steps: how many entries, and how many bytes."""
         return iter(())
 
+    def holds(self, key: bytes) -> bool:
+        """Whether something is held under `key`, here or for all."""
+        return self.store.get(key) is not None
+
+    def has_room(self, body_bytes: int, capacity_bytes: int) -> bool:
+        """Whether a body of this length fits into `capacity_bytes` and nobody has to leave for it."""
+        return self.store.size_bytes + weight_of(body_bytes) <= capacity_bytes
+
+    def lay_in(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> None:
+        """Hold `entity`, which nobody has asked for yet, where there is room for it."""
+        self.keep(key, site, path, entity, checked_ns)
+
     def held(self, key: bytes) -> Cached | None:
         """What is held under `key`, whether or not the file is still like it."""
         return self.store.get(key)
@@ -352,7 +364,11 @@ class Shelf:
 
     def _let_go(self, cached: Cached) -> None:
         """Drop what has changed."""
-        self.store.drop(cached.key, CHANGED if self._is_there(cached) else GONE)
+        self.store.drop(cached.key, self._reason(cached))
+
+    def _reason(self, cached: Cached) -> str:
+        """Why `cached` is let go of."""
+        return CHANGED if self._is_there(cached) else GONE
 
     def _is_there(self, cached: Cached) -> bool:
         """Whether there is a file where `cached` came from."""

@@ -25,6 +25,13 @@ def key_of(site: Site, path: bytes, coding: bytes) -> bytes:
     return path + b"\0" + coding if coding else path
 
 
+def parts_of(key: bytes) -> tuple[bytes, bytes, bytes]:
+    """Path, coding and tag of the site of what is held by `key`."""
+    path, _, rest = key.partition(b"\0")
+    coding, _, tag = rest.partition(b"\0")
+    return path, coding, tag
+
+
 class Routes:
     """Finds and keeps representations on a shelf."""
 

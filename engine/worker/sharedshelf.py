@@ -12,14 +12,16 @@
 import marshal
 import os
 from collections.abc import Callable, Iterator
+from time import monotonic_ns
 from typing import NamedTuple
 
 from wsrv.engine.cache.policy import Policy
-from wsrv.engine.cache.shared.arena import BLOCK_BYTES, FREE_BLOCKS, Arena, tag_of
+from wsrv.engine.cache.shared.arena import BLOCK_BYTES, FREE_BLOCKS, Arena, blocks_for, tag_of
 from wsrv.engine.cache.shared.claims import Claims
 from wsrv.engine.cache.shared.reading import Held, Reader, Ticket
 from wsrv.engine.cache.shared.rings import HitRing
 from wsrv.engine.cache.shared.writing import Writer
+from wsrv.engine.cache.store import CLEARED, Departure
 from wsrv.engine.http.bounds import Bounds
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import CacheSettings
@@ -136,7 +138,24 @@ class SharedShelf(Shelf):
                 dropped = self._writer.drop_all((entry.ticket,))
                 if dropped is not None:
                     break
+            if dropped and not self.store.get(key := key_of_shared(entry.key)):
+                self._remember(key, entry.real_bytes, CLEARED)
             yield dropped or 0, entry.real_bytes if dropped else 0
+
+    def holds(self, key: bytes) -> bool:
+        """Whether something is held under `key`, here or for all."""
+        return super().holds(key) or self._reader.holds(_shared_key(key, self._site_of(key)))
+
+    def has_room(self, body_bytes: int, capacity_bytes: int) -> bool:
+        """Whether a body of this length fits in beside the reserve."""
+        wanted = blocks_for(body_bytes + OVERHEAD_BYTES)
+        return wanted <= self._arena.header[FREE_BLOCKS] - self._arena.reserve
+
+    def lay_in(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> None:
+        """Hold `entity` for all. The front is for what is asked for."""
+        assert entity.body is not None, "what has no body is not held"
+        if self._writer.publish(_shared_key(key, site), _packed(entity), entity.body, checked_ns) is None:
+            self._counts[UNSTORED] += 1
 
     def held(self, key: bytes) -> Cached | None:
         """What is held under `key`, here or for all, whether or not the file is still like it."""
@@ -170,14 +189,16 @@ class SharedShelf(Shelf):
         return super().renew(prepared, now_ns)
 
     def _shared(self, key: bytes) -> SharedCached | None:
-        path, _, rest = key.partition(b"\0")
-        site = self._sites[rest.partition(b"\0")[2]]
+        site, path = self._site_of(key), key.partition(b"\0")[0]
         shared_key = _shared_key(key, site)
         held = self._reader.get(shared_key)
         self._counts[TORN] = self._reader.torn
         if held is None:
             return None
-        return SharedCached(key, site, path, _unpacked(held), held.checked_ns, tag_of(shared_key), held.ticket)
+        return SharedCached(key, site, path, entity_of(held), held.checked_ns, tag_of(shared_key), held.ticket)
+
+    def _site_of(self, key: bytes) -> Site:
+        return self._sites[key.partition(b"\0")[2].partition(b"\0")[2]]
 
     def _revalidate(self, cached: Cached, now_ns: int) -> bool:
         if not isinstance(cached, SharedCached) or cached.ticket is None:
@@ -193,10 +214,18 @@ class SharedShelf(Shelf):
         return fresh
 
     def _let_go(self, cached: Cached) -> None:
-        if self.store.get(cached.key) is cached:
-            super()._let_go(cached)
+        reason = self._reason(cached)
+        in_front = self.store.get(cached.key) is cached
+        if in_front:
+            self.store.drop(cached.key, reason)
         if isinstance(cached, SharedCached) and cached.ticket is not None:
-            self._writer.drop(cached.ticket)
+            found = self._reader.key_and_weight(cached.ticket)
+            if self._writer.drop(cached.ticket) and found is not None and not in_front:
+                self._remember(cached.key, found[1], reason)
+
+    def _remember(self, key: bytes, weight: int, reason: str) -> None:
+        """Say later why something is not there any more that was not in the front; of what was, the store says it."""
+        self.store.departures.append(Departure(monotonic_ns(), key, weight, reason, None))
 
 
 def _shared_key(key: bytes, site: Site) -> bytes:
@@ -225,7 +254,8 @@ def _packed(entity: Entity) -> bytes:
     )
 
 
-def _unpacked(held: Held) -> Entity:
+def entity_of(held: Held) -> Entity:
+    """The entity that was packed."""
     kind, etag, mtime_seconds, last_modified, identity, fields, path, coding, basis, compressible = marshal.loads(
         held.head
     )

@@ -72,7 +72,7 @@ class Warming:
             yield from self._warm_site(host.site, glob, warmth, under_way)
         while under_way:
             yield self._pause(warmth)
-        return {**warmth.report(), "is_full": warmth.is_full()}
+        return {**warmth.report(), "is_full": warmth.is_full(), "shares": self._loading.shares}
 
     def _warm_site(self, site: Site, glob: Glob | None, warmth: _Warmth, under_way: set[bytes]) -> _Moves:
         folders = deque([b""])

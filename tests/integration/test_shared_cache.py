@@ -2,6 +2,7 @@
 """A server whose workers share one cache."""
 
 import hashlib
+import json
 import os
 import random
 import re
@@ -194,14 +195,90 @@ def test_what_is_cleared_is_gone_for_all(servers: Servers, site: Path, files: di
     server = servers(site, "--workers", "2", *SHARED)
     for target in files:
         server.get(target)
-    command = [*WSRV, "cache", "clear", "--runtime-dir", str(server.runtime), "--name", str(server.port)]
-    subprocess.run([*command, "/1*.bin"], check=True, capture_output=True, timeout=20)
+    subprocess.run(command(server, "clear", "/1*.bin"), check=True, capture_output=True, timeout=20)
     kept = [target for target in files if not target.startswith("/1")]
     assert cache(server)["objects"] == len(kept)
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    subprocess.run(command(server, "clear"), check=True, capture_output=True, timeout=20)
     found = cache(server)
     assert (found["objects"], found["shared"]["real_bytes"], found["fronts"]["objects"]) == (0, 0, 0)
     assert server.get("/1.bin").body == files["/1.bin"]
+
+
+def command(server: Server, *words: str) -> list[str]:
+    return [*WSRV, "cache", *words, "--runtime-dir", str(server.runtime), "--name", str(server.port)]
+
+
+def inspected(server: Server, *words: str) -> dict[str, Any]:
+    run = subprocess.run(command(server, "inspect", "--json", *words), check=True, capture_output=True, timeout=20)
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+def test_what_is_held_for_all_is_listed_beside_the_fronts(
+    servers: Servers, site: Path, files: dict[str, bytes]
+) -> None:
+    server = servers(site, "--workers", "2", *SHARED, "--cache-policy", "lfu")
+    for target in files:
+        server.get(target)
+    # The keeper learns of what is stored when it comes round.
+    wait_for(lambda: all(one["state"] for one in inspected(server, "--top", "0")["entries"]), "the keeper")
+    found = inspected(server, "--top", "0")
+    for_all = [one for one in found["entries"] if one["worker"] == "shared"]
+    assert {one["path"]: one["bytes"] for one in for_all} == {path: len(body) for path, body in files.items()}
+    assert {one["worker"] for one in found["entries"]} == {"shared", 0, 1}
+    assert [one["worker"] for one in found["workers"]] == ["shared", 0, 1]
+    assert found["totals"]["size_bytes"] == cache(server)["size_bytes"]
+    assert found["workers"][0]["objects"] == FILES
+    first = inspected(server, "--sort", "weight", "--top", "1", "--filter", "/1*.bin")
+    assert first["totals"]["matching"] >= 11
+    run = subprocess.run(command(server, "inspect"), check=True, capture_output=True, text=True, timeout=20)
+    assert f"{FILES} held for all" in run.stdout
+    assert "in the fronts of 2 workers" in run.stdout
+    run = subprocess.run(command(server, "show", "/1.bin"), check=True, capture_output=True, text=True, timeout=20)
+    assert "/1.bin for all workers" in run.stdout
+    assert server.get("/1.bin").fields["etag"] in run.stdout
+
+
+def test_it_says_what_left_the_cache_of_all_why_and_for_whom(
+    servers: Servers, site: Path, files: dict[str, bytes]
+) -> None:
+    server = servers(site, "--workers", "1", *SHARED, "--cache-size", "1MiB", "--cache-policy", "fifo")
+
+    def left() -> dict[str, tuple[str, str | None]]:
+        gone = [one for one in inspected(server)["departures"] if one["worker"] == "shared"]
+        return {one["path"]: (one["reason"], one["pushed_by"]) for one in gone}
+
+    for target in files:
+        server.get(target)
+    seen = wait_for(left, "departures")
+    assert {reason for reason, _ in seen.values()} == {"capacity"}
+    assert {pusher for _, pusher in seen.values()} <= set(files)
+
+
+def test_what_is_warmed_is_there_for_all_and_pushes_nothing_out(
+    servers: Servers, site: Path, files: dict[str, bytes]
+) -> None:
+    server = servers(site, "--workers", "2", *SHARED)
+    run = subprocess.run(command(server, "warm", "*.bin"), check=True, capture_output=True, text=True, timeout=20)
+    assert f"{FILES} entries loaded for all workers" in run.stdout
+    found = cache(server)
+    assert (found["objects"], found["fronts"]["objects"]) == (FILES, 0)
+    for target, content in files.items():
+        assert server.get(target).body == content
+    assert cache(server)["misses"] == 0
+    run = subprocess.run(command(server, "warm", "*.bin"), check=True, capture_output=True, text=True, timeout=20)
+    assert f"0 entries loaded for all workers, 0B; {FILES} were there" in run.stdout
+
+
+def test_a_cache_of_all_workers_that_is_full_is_not_warmed_further(
+    servers: Servers, site: Path, files: dict[str, bytes]
+) -> None:
+    server = servers(site, "--workers", "2", *SHARED, "--cache-size", "1MiB")
+    run = subprocess.run(command(server, "warm"), check=True, capture_output=True, text=True, timeout=20)
+    assert "the cache is full" in run.stdout or "found no room" in run.stdout
+    found = cache(server)
+    assert found["objects"] > 5
+    assert found["evictions"] + found["shared"]["refusals"] == 0
 
 
 def test_another_policy_goes_on_with_the_entries(servers: Servers, site: Path, files: dict[str, bytes]) -> None:
@@ -210,8 +287,7 @@ def test_another_policy_goes_on_with_the_entries(servers: Servers, site: Path, f
         server.get(target)
     before = cache(server)
     first = keeper(server)
-    command = [*WSRV, "cache", "policy", "--runtime-dir", str(server.runtime), "--name", str(server.port), "sieve"]
-    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    subprocess.run(command(server, "policy", "sieve"), check=True, capture_output=True, timeout=20)
     wait_for(lambda: keeper(server) not in (None, first), "a keeper with that policy")
     after = cache(server)
     assert (after["policy"], after["objects"]) == ("sieve", before["objects"])

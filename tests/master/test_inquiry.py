@@ -21,7 +21,7 @@ class Office:
         for pair in self.lines:
             for end in pair:
                 end.setblocking(False)
-        self.inquiries = Inquiries(lambda: [(number, ours) for number, (ours, _) in enumerate(self.lines)])
+        self.inquiries = Inquiries(lambda _: [(number, ours) for number, (ours, _) in enumerate(self.lines)])
         self.heard: list[tuple[int, Any, bool]] = []
         self.over: list[Inquiry] = []
 
@@ -135,7 +135,7 @@ def test_who_drops_a_question_hears_no_more_and_the_workers_know(office: Office)
 
 def test_without_workers_it_is_over_at_once(office: Office) -> None:
     over: list[Inquiry] = []
-    Inquiries(list).ask({"ask": "colour"}, lambda *page: None, over.append)
+    Inquiries(lambda _: ()).ask({"ask": "colour"}, lambda *page: None, over.append)
     assert [inquiry.asked for inquiry in over] == [0]
 
 

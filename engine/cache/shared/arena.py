@@ -140,3 +140,8 @@ def tag_of(key: bytes) -> int:
 def blocks_for(content_bytes: int) -> int:
     """How many blocks so much content takes."""
     return -(-content_bytes // BLOCK_BYTES)
+
+
+def content_of(lengths: int) -> int:
+    """The bytes of key, head and body together, of a record's `lengths`."""
+    return (lengths >> KEY_SHIFT) + (lengths >> HEAD_SHIFT & HEAD_MASK) + (lengths & BODY_MASK)

@@ -10,10 +10,7 @@
 # Rule 3: the keeper repairs what a dead writer left; no worker's clients wait for that.
 """The keeper of the shared cache: the policy's home."""
 
-import os
-import select
-import signal
-from collections.abc import Callable
+from collections import deque
 from time import monotonic_ns
 
 from wsrv.engine.cache.policy import Policy
@@ -34,13 +31,13 @@ from wsrv.engine.cache.shared.arena import (
     Arena,
     WriterLock,
     blocks_for,
+    content_of,
 )
 from wsrv.engine.cache.shared.reading import MS, Reader, Ticket
 from wsrv.engine.cache.shared.rings import HitReader
-from wsrv.engine.cache.shared.writing import Writer, content_of
+from wsrv.engine.cache.shared.writing import Writer
+from wsrv.engine.cache.store import CAPACITY, DEPARTURES, REFUSED, Departure
 
-_ROUND_SECONDS = 0.05
-_NAP_SECONDS = 0.25
 # Entries that leave under one taking of the lock: 2 us each.
 _MOST_AT_ONCE = 64
 
@@ -64,6 +61,8 @@ class Keeper:
         self._tags: dict[int, int] = {}
         self._rings = [HitReader(arena, row) for row in range(arena.rows)]
         self._victims: list[Ticket] = []
+        # The last that it has sent away. Who dropped something else, because it has changed, remembers that himself.
+        self.departures: deque[Departure] = deque(maxlen=DEPARTURES)
         self._generation = -1
 
     def turn(self) -> bool:
@@ -128,6 +127,13 @@ class Keeper:
             del self._tags[gone.number]
             self._victims.append(gone)
             self._arena.header[REFUSALS if victim == key else EVICTIONS] += 1
+            self._remember(gone, REFUSED if victim == key else CAPACITY, None if victim == key else ticket)
+
+    def _remember(self, gone: Ticket, reason: str, pushed_by: Ticket | None) -> None:
+        found = self._reader.key_and_weight(gone)
+        if found is not None:
+            pusher = None if pushed_by is None else self._reader.key_and_weight(pushed_by)
+            self.departures.append(Departure(monotonic_ns(), *found, reason, None if pusher is None else pusher[0]))
 
     def _apply_hits(self) -> bool:
         now_ms = monotonic_ns() // MS
@@ -157,19 +163,3 @@ class Keeper:
 
 def _key(tag: int) -> bytes:
     return tag.to_bytes(8, "little")
-
-
-def serve_cache(arena: Arena, lock: WriterLock, make_policy: Callable[[int], Policy], bell: int, lifeline: int) -> None:
-    """Be the keeper: the body of its process. Ends with the lifeline, as the log writer does."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    keeper = Keeper(arena, lock, make_policy(policy_bytes(arena)))
-    poll = select.poll()
-    poll.register(bell, select.POLLIN)
-    poll.register(lifeline, select.POLLIN)
-    while True:
-        pause_seconds = _ROUND_SECONDS if keeper.turn() else _NAP_SECONDS
-        for fd, _ in poll.poll(int(pause_seconds * 1000)):
-            if fd == lifeline:
-                return
-            os.eventfd_read(bell)

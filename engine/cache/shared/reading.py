@@ -19,6 +19,7 @@ from wsrv.engine.cache.shared.arena import (
     HEAD_MASK,
     HEAD_SHIFT,
     KEY_SHIFT,
+    LENGTHS,
     LOW_BITS,
     LOW_MASK,
     NEXT,
@@ -28,6 +29,7 @@ from wsrv.engine.cache.shared.arena import (
     Arena,
     WriterLock,
     blocks_for,
+    content_of,
     tag_of,
 )
 
@@ -88,6 +90,10 @@ class Reader:
             return self._get(key)
         finally:
             self._lock.release()
+
+    def holds(self, key: bytes) -> bool:
+        """Whether something is held under `key`, or was a moment ago."""
+        return self._number(tag_of(key)) is not None
 
     def _get(self, key: bytes) -> Held | None:
         tag = tag_of(key)
@@ -176,19 +182,27 @@ class Reader:
             key = self._key(number, lengths >> KEY_SHIFT)
             if sequence & 1 or arena.records[at + SEQUENCE] != sequence or tag_of(key) != tag:
                 continue
-            body_bytes = lengths & BODY_MASK
-            content_bytes = (lengths >> KEY_SHIFT) + (lengths >> HEAD_SHIFT & HEAD_MASK) + body_bytes
             yield Listed(
                 key=key,
                 tag=tag,
                 ticket=Ticket(number, sequence),
-                body_bytes=body_bytes,
-                real_bytes=blocks_for(content_bytes) * BLOCK_BYTES,
+                body_bytes=lengths & BODY_MASK,
+                real_bytes=blocks_for(content_of(lengths)) * BLOCK_BYTES,
                 stored_ns=(now_ms - ((now_ms - (checksum >> 32)) & 0xFFFF_FFFF)) * MS,
                 checked_ns=(checked >> LOW_BITS) * MS,
                 last_hit_ns=(use >> LOW_BITS) * MS,
                 hits=use & LOW_MASK,
             )
+
+    def key_and_weight(self, ticket: Ticket) -> tuple[bytes, int] | None:
+        """The key and the real bytes of the content of `ticket`; None when it is no longer held."""
+        records, at = self._arena.records, ticket.number * RECORD_WORDS
+        lengths = records[at + LENGTHS]
+        key = self._key(ticket.number, lengths >> KEY_SHIFT)
+        # As long as its sequence is the same, nothing of it was changed.
+        if records[at + SEQUENCE] != ticket.sequence or tag_of(key) != records[at + TAG]:
+            return None
+        return key, blocks_for(content_of(lengths)) * BLOCK_BYTES
 
     def _key(self, number: int, key_bytes: int) -> bytes:
         arena = self._arena

@@ -16,7 +16,6 @@ from zlib import crc32
 
 from wsrv.engine.cache.shared.arena import (
     BLOCK_BYTES,
-    BODY_MASK,
     CHECKED,
     CHECKSUM,
     CONTENT,
@@ -39,6 +38,7 @@ from wsrv.engine.cache.shared.arena import (
     Arena,
     WriterLock,
     blocks_for,
+    content_of,
     tag_of,
 )
 from wsrv.engine.cache.shared.reading import MS, Ticket, checked_word
@@ -265,8 +265,3 @@ class Writer:
             chain.append(block)
             block = arena.links[block] - 1
         return chain if block == -1 else []
-
-
-def content_of(lengths: int) -> int:
-    """The bytes of key, head and body together."""
-    return (lengths >> KEY_SHIFT) + (lengths >> HEAD_SHIFT & HEAD_MASK) + (lengths & BODY_MASK)

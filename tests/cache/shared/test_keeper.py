@@ -1,18 +1,13 @@
 # A keeper that goes round when the test says so, beside a worker's writer and ring.
 """The keeper: its policy knows what is there, and there is room before anybody needs it."""
 
-import os
 import random
-import signal
-from collections.abc import Callable
-from functools import partial
 
 import pytest
 
 from tests.cache.shared.walk import check
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.shared.arena import (
-    BLOCK_BYTES,
     DROPS,
     EVICTIONS,
     FREE_BLOCKS,
@@ -24,7 +19,7 @@ from wsrv.engine.cache.shared.arena import (
     Arena,
     tag_of,
 )
-from wsrv.engine.cache.shared.keeper import Keeper, policy_bytes, serve_cache
+from wsrv.engine.cache.shared.keeper import Keeper, policy_bytes
 from wsrv.engine.cache.shared.reading import Reader
 from wsrv.engine.cache.shared.rings import HitReader, HitRing
 from wsrv.engine.cache.shared.writing import Writer
@@ -33,7 +28,7 @@ from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.policies.wtinylfu import WTinyLfu
 from wsrv.plugins.primitives.robust import RobustLock
 from wsrv.plugins.registry import load
-from wsrv.testing.processes import Child, Gate, wait_readable
+from wsrv.testing.processes import Child, Gate
 
 POLICIES = list(load(frozenset()).policies.values())
 
@@ -247,26 +242,3 @@ def test_drops_are_counted_for_all(arena: Arena, lock: RobustLock) -> None:
             ring.note(3)
     settle(keeper)
     assert arena.header[DROPS] == 2 * 10
-
-
-def test_its_process_makes_room_when_the_bell_rings_and_ends_with_the_lifeline(
-    arena: Arena, lock: RobustLock, writer: Writer
-) -> None:
-    bell = os.eventfd(0, os.EFD_NONBLOCK)
-    lifeline, end = os.pipe()
-    work: Callable[[], None] = partial(serve_cache, arena, lock, Lru, bell, lifeline)
-    with Child(work, [bell, lifeline]) as child:
-        stored = 0
-        while stored < 4 * arena.blocks:
-            if writer.publish(b"%d" % stored, b"", bytes(BLOCK_BYTES // 2), 0) is None:
-                os.eventfd_write(bell, 1)
-            else:
-                stored += 1
-        os.kill(child.pid, signal.SIGTERM)
-        os.close(end)
-        child.join()
-    wait_readable(lifeline)
-    check(arena)
-    assert arena.header[EVICTIONS] >= 3 * arena.blocks
-    for fd in (bell, lifeline):
-        os.close(fd)

@@ -14,8 +14,8 @@ from wsrv.engine.cache.shared.arena import (
     WRITING,
     Arena,
     blocks_for,
+    content_of,
 )
-from wsrv.engine.cache.shared.writing import content_of
 
 
 def chain(arena: Arena, block: int) -> list[int]:
