@@ -169,7 +169,8 @@ class Nursery:
             )
             workers, capacity_bytes = len(self._slots), self._settings.cache.capacity_bytes
             policy = self.policy(capacity_bytes // workers if cache is None else cache.memory.front_bytes)
-            Worker(self._settings, policy, FORMATS[self._settings.log.format], station).run()
+            log_format = FORMATS[self._settings.log.format](slot.number)
+            Worker(self._settings, policy, log_format, station).run()
 
         pid = fork(keep, f"wsrv: worker {slot.number}", work)
         for theirs, ours in ((their_line, line), (their_asked, asked)):

@@ -33,7 +33,8 @@ _HANDSHAKE_RECORD = 0x16
 class Session:
     """The TLS of one connection.
 
-    `begun` once the client has said something, `ended` once it has said that it sends no more.
+    `begun` once the client has said something, `ended` once it has said that it sends no more. `version` of the
+    protocol, as `TLSv1.3`, once it stands.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class Session:
         "_stands",
         "begun",
         "ended",
+        "version",
     )
 
     def __init__(self, context: ssl.SSLContext) -> None:
@@ -59,6 +61,7 @@ class Session:
         self._early = b""
         # What came so far, until it is known which protocols the client offers.
         self._hello: bytes | None = b""
+        self.version = b""
         self.begun = self._stands = self._over = self.ended = False
 
     def unread(self, seen: bytes) -> None:
@@ -85,6 +88,7 @@ class Session:
         try:
             self._object.do_handshake()
             self._stands = True
+            self.version = (self._object.version() or "").encode()
         except ssl.SSLWantReadError:
             pass
         except OSError:

@@ -78,6 +78,7 @@ class Answering:
         cached = self._routes.find(site, path, request.accepted, now_ns)
         if cached is not None:
             self._ledger.counts[HITS] += 1
+            request.cache = b"hit"
             cached.served += 1
             self._shelf.hit(cached)
             if self._shelf.sample is not None:
@@ -85,6 +86,7 @@ class Answering:
             self._answer(conn, request, cached, now_ns)
             return
         self._ledger.counts[MISSES] += 1
+        request.cache = b"miss"
         look = partial(site.find, path, line.path, query=line.query, accepted=request.accepted)
         try:
             entity = look(nowait=True)

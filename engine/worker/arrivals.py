@@ -40,7 +40,7 @@ class Arrivals:
         queue: Semaphore | None,
         connections: Connections,
         ledger: Ledger,
-        log_format: type[Format],
+        log_format: Format,
         refuse: Callable[[Connection, int], None],
         reception: "Reception | None" = None,
     ) -> None:

@@ -60,6 +60,10 @@ class Aside(Connection):
         return self.tls is not None
 
     @property
+    def secured_by(self) -> bytes:
+        return b"" if self.tls is None else self.tls.version
+
+    @property
     def ended(self) -> bool:
         """A close_notify is the end of what a client sends, though the connection may stand."""
         return self.tls is not None and self.tls.ended

@@ -12,7 +12,7 @@ SECOND_NS = 1_000_000_000
 class Clock:
     """Holds the Date field and the log stamp of this second. `second_ends_ns` is when they expire."""
 
-    def __init__(self, log_format: type[Format]) -> None:
+    def __init__(self, log_format: Format) -> None:
         self._format = log_format
         self.second_ends_ns = 0
         self._next_second = 0

@@ -159,6 +159,11 @@ class Connection:
         return False
 
     @property
+    def secured_by(self) -> bytes:
+        """The version of TLS, empty where it is plain."""
+        return b""
+
+    @property
     def ended(self) -> bool:
         """Whether the client has said that it sends no more, apart from what `read` tells."""
         return False

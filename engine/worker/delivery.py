@@ -39,7 +39,7 @@ _BOUNDARY_BYTES = 20
 class Delivery:
     """Turns answers into output of connections, records them, and writes the output out."""
 
-    def __init__(self, connections: Connections, clock: Clock, ledger: Ledger, log_format: type[Format]) -> None:
+    def __init__(self, connections: Connections, clock: Clock, ledger: Ledger, log_format: Format) -> None:
         self._connections = connections
         self._clock = clock
         self._ledger = ledger
@@ -81,7 +81,8 @@ class Delivery:
         body = b"" if raw_line.startswith(b"HEAD ") else page.body or b""
         head = page.head(page.status, b"close").render(self._clock.date)
         pieces = (conn.opening, self._clock.stamp, log_escape(raw_line) or b"-")
-        text = b"".join((*pieces, self._format.outcome(page.status, len(body)), self._nobody))
+        outcome = self._format.outcome(page.status, len(body))
+        text = self._format.line((*pieces, outcome, self._nobody), talk.began[-1], b"", conn.secured_by)
         self._record(page.status, len(head) + len(body), text)
         talk.out.extend((head, body))
         talk.closing = talk.lingers = True
@@ -171,7 +172,8 @@ class Delivery:
 
     def _text(self, conn: Connection, request: Request, outcome: bytes) -> bytes:
         opening = self._format.named(conn.opening, log_escape(request.user)) if request.user else conn.opening
-        return b"".join((opening, self._clock.stamp, request.raw_line, outcome, request.client))
+        pieces = (opening, self._clock.stamp, request.raw_line, outcome, request.client)
+        return self._format.line(pieces, conn.dialogue().began[-1], request.cache, conn.secured_by)
 
     def _record(self, status: int, length: int, text: bytes) -> None:
         counts = self._ledger.counts

@@ -18,6 +18,7 @@ from time import monotonic_ns
 
 from wsrv.engine.http.bounds import MAX_HEAD_BYTES
 from wsrv.engine.ipc.closing import close_all
+from wsrv.engine.log.format import Weave
 from wsrv.engine.shm.histogram import BUCKET_TABLE, UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, HITS, STATUS_INDEX, Ledger
 from wsrv.engine.shm.row import CLOSED as CLOSED_COUNT
@@ -36,7 +37,8 @@ Stall = Callable[[Connection, Prepared, int, int], None]
 
 class HotPath:
     """Answers what it can at once. `slow` takes a connection and the bytes it sent; `stall` one that cannot take
-    all of its answer: the connection, the answer, and how many bytes of it are gone."""
+    all of its answer: the connection, the answer, and how many bytes of it are gone. `weave` makes the lines of a
+    batch where they are more than their pieces."""
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class HotPath:
         ledger: Ledger,
         slow: SlowLane,
         stall: Stall,
+        weave: Weave | None = None,
     ) -> None:
         self._connections = connections
         self._shelf = shelf
@@ -53,6 +56,7 @@ class HotPath:
         self._ledger = ledger
         self._slow = slow
         self._stall = stall
+        self._weave = weave
 
     def turn(self, batch: list[Connection], now_ns: int) -> None:
         """Answer the idle connections of `batch`, all readable or new. `now_ns` is when they were found so."""
@@ -95,7 +99,8 @@ class HotPath:
             counts[_OK] += number
             counts[HITS] += number
             counts[BYTES_SENT] += length
-            ledger.commit(b"".join(lines), number)
+            weave = self._weave
+            ledger.commit(b"".join(lines) if weave is None else weave(lines, now_ns), number)
             self._write_all(answers, now_ns)
         for conn, seen in slow:
             self._slow(conn, seen, now_ns)

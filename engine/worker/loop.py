@@ -107,7 +107,7 @@ class Station:
 class Worker:
     """Answers until it is told to drain, or its master is gone."""
 
-    def __init__(self, settings: Settings, policy: Policy, log_format: type[Format], station: Station) -> None:
+    def __init__(self, settings: Settings, policy: Policy, log_format: Format, station: Station) -> None:
         self._station = station
         self._ledger = ledger = station.ledger
         self._clock = Clock(log_format)
@@ -129,7 +129,8 @@ class Worker:
         self._loading = Loading(self._shelf, answering.errands, self._pool, bounds, share)
         guide = make_guide(answering, delivery, self._shelf, inside, self._doorman)
         self._intake = Intake(settings.limits, connections, delivery, self._shelf, answering, guide, inside, ledger)
-        self._hot = make_hot(connections, self._shelf, self._clock, ledger, self._intake.feed, delivery.stall)
+        ways = (self._intake.feed, delivery.stall, log_format.weave)
+        self._hot = make_hot(connections, self._shelf, self._clock, ledger, *ways)
         self._turns = Turns(connections, self._intake.writable)
         self._questions = Questions(station.asked, connections.epoll, self._answerable(settings))
         self._reception = self._make_reception(settings, log_format)
@@ -146,7 +147,7 @@ class Worker:
         self._grace_ns = int(settings.limits.longest_seconds * _SECOND_NS)
         self._next_tick_ns = 0
 
-    def _make_shelf(self, settings: Settings, policy: Policy, log_format: type[Format]) -> Shelf:
+    def _make_shelf(self, settings: Settings, policy: Policy, log_format: Format) -> Shelf:
         station, bounds = self._station, bounds_of(settings.limits)
         if station.shared is None:
             return Shelf(settings.cache, policy, self._hosts, self._clock, log_format, bounds)
@@ -166,7 +167,7 @@ class Worker:
         shared = self._station.shared
         return settings.cache.capacity_bytes // settings.process.workers if shared is None else shared.front_bytes
 
-    def _make_reception(self, settings: Settings, log_format: type[Format]) -> "Reception | None":
+    def _make_reception(self, settings: Settings, log_format: Format) -> "Reception | None":
         """None where all connections are the hot path's: then nothing of it is even imported."""
         station = self._station
         if station.certificates is None and not settings.proxy.named:

@@ -176,7 +176,7 @@ class Shelf:
         policy: Policy,
         hosts: Hosts,
         clock: Clock,
-        log_format: type[Format],
+        log_format: Format,
         bounds: Bounds = DEFAULT_BOUNDS,
     ) -> None:
         self._bounds = bounds
@@ -209,7 +209,7 @@ class Shelf:
             plain = False
         reading = Reading.of(fields, host.site)
         front = self._fronts.setdefault(reading, {}) if plain else {}
-        client = self._format.client(log_escape(fields.referer), log_escape(fields.user_agent))
+        client = self._format.client(*map(log_escape, (fields.referer, fields.user_agent, fields.host or b"")))
         known = Remembered(fields, reading.accepted, front, plain, client)
         if len(block) <= BLOCK_BYTES and not self._forgetful:
             weight = len(block) + BLOCK_OVERHEAD_BYTES

@@ -17,7 +17,7 @@ _MAX_VERDICTS = 10_000
 class Proxies:
     """The named ones. `protocol`: their connections begin with a PROXY header."""
 
-    def __init__(self, settings: ProxySettings, log_format: type[Format]) -> None:
+    def __init__(self, settings: ProxySettings, log_format: Format) -> None:
         self.protocol = settings.protocol
         self._networks = [ip_network(network) for network in settings.named if network != UNIX]
         self._unix = UNIX in settings.named

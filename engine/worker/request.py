@@ -18,10 +18,12 @@ class Request:
 
     `host`: the site that is asked. `extras`: fields of its answer that no other request's has. `shown`: the rule whose
     password it has shown, as `user`. `falls_back`: nothing was at its path, and it gets the index of an application.
+    `cache`: hit or miss, for the log, once the cache was asked.
     """
 
     __slots__ = (
         "accepted",
+        "cache",
         "client",
         "extras",
         "falls_back",
@@ -52,6 +54,7 @@ class Request:
         self.shown: AuthRule | None = None
         self.user = b""
         self.falls_back = False
+        self.cache = b""
         self.raw_line = raw_line
         self.line = line
         self.fields = fields

@@ -79,7 +79,7 @@ class SharedShelf(Shelf):
         policy: Policy,
         hosts: Hosts,
         clock: Clock,
-        log_format: type[Format],
+        log_format: Format,
         bounds: Bounds,
         memory: SharedMemory,
         row: int,

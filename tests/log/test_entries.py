@@ -59,11 +59,11 @@ def test_lines_of_access_logs(line: bytes, key: bytes, size: int, method: bytes,
 def test_what_this_server_writes_is_read_back(path: bytes, agent: bytes, size: int) -> None:
     line = b"".join(
         (
-            Combined.opening(b"::1"),
-            Combined.stamp(1_800_000_000),
+            Combined().opening(b"::1"),
+            Combined().stamp(1_800_000_000),
             log_escape(b"GET " + path + b" HTTP/1.1"),
-            Combined.outcome(200, size),
-            Combined.client(b"", log_escape(agent)),
+            Combined().outcome(200, size),
+            Combined().client(b"", log_escape(agent)),
         )
     )
     entry = combined(line)

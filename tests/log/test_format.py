@@ -43,11 +43,11 @@ def zone(name: str) -> Iterator[None]:
 
 def line(epoch: int = NOON, status: int = 200, length: int = 5, referer: bytes = b"", agent: bytes = b"") -> str:
     pieces = (
-        Combined.opening(b"192.0.2.1"),
-        Combined.stamp(epoch),
+        Combined().opening(b"192.0.2.1"),
+        Combined().stamp(epoch),
         b"GET / HTTP/1.1",
-        Combined.outcome(status, length),
-        Combined.client(referer, agent),
+        Combined().outcome(status, length),
+        Combined().client(referer, agent),
     )
     return b"".join(pieces).decode()
 
@@ -103,7 +103,7 @@ def test_summer_time_has_its_own_offset() -> None:
 
 def test_months_are_english_whatever_the_locale() -> None:
     with zone("UTC0"):
-        stamps = {Combined.stamp(int(datetime(2023, month, 9).timestamp()))[3:6] for month in range(1, 13)}
+        stamps = {Combined().stamp(int(datetime(2023, month, 9).timestamp()))[3:6] for month in range(1, 13)}
         assert stamps == {
             b"Jan",
             b"Feb",

@@ -49,7 +49,7 @@ class Entrance:
         self.source = Source()
         self.queue = Guard("queue", 0)
         queue = self.queue if dispatched else None
-        self.arrivals = Arrivals(self.source, queue, bench.connections, bench.ledger, Combined, self._refuse)
+        self.arrivals = Arrivals(self.source, queue, bench.connections, bench.ledger, Combined(), self._refuse)
         self.clients: list[socket.socket] = []
         self.taken: list[Connection] = []
 

@@ -33,10 +33,10 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
 
 
 def test_both_texts_are_those_of_the_second(wall: Wall) -> None:
-    clock = Clock(Combined)
+    clock = Clock(Combined())
     clock.turn(5)
     assert clock.date == b"Sun, 06 Nov 1994 08:49:37 GMT"
-    assert clock.stamp == Combined.stamp(WALL_SECOND)
+    assert clock.stamp == Combined().stamp(WALL_SECOND)
 
 
 @given(past_ns=st.integers(0, SECOND_NS - 1), now_ns=st.integers(0, 2**62))
@@ -45,7 +45,7 @@ def test_it_expires_when_the_wall_second_does(past_ns: int, now_ns: int) -> None
         wall = Wall()
         wall.ns += past_ns
         patch.setattr("wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=wall.time_ns))
-        clock = Clock(Combined)
+        clock = Clock(Combined())
         clock.turn(now_ns)
         assert clock.second_ends_ns == now_ns + SECOND_NS - past_ns
         wall.ns += SECOND_NS
@@ -53,7 +53,7 @@ def test_it_expires_when_the_wall_second_does(past_ns: int, now_ns: int) -> None
         assert clock.date == http_date(WALL_SECOND)
         clock.turn(clock.second_ends_ns)
         assert clock.date == http_date(WALL_SECOND + 1)
-        assert clock.stamp == Combined.stamp(WALL_SECOND + 1)
+        assert clock.stamp == Combined().stamp(WALL_SECOND + 1)
 
 
 @given(past_ns=st.integers(0, SECOND_NS - 1), now_ns=st.integers(0, 2**62), ago_ns=st.integers(-(10**10), 10**10))
@@ -62,13 +62,13 @@ def test_it_tells_the_wall_second_of_any_moment(past_ns: int, now_ns: int, ago_n
         wall = Wall()
         wall.ns += past_ns
         patch.setattr("wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=wall.time_ns))
-        clock = Clock(Combined)
+        clock = Clock(Combined())
         clock.turn(now_ns)
         assert clock.wall_seconds(now_ns - ago_ns) == (wall.ns - ago_ns) // SECOND_NS
 
 
 def test_a_wall_clock_that_was_set_is_noticed_within_a_second(wall: Wall) -> None:
-    clock = Clock(Combined)
+    clock = Clock(Combined())
     clock.turn(0)
     wall.ns -= 3600 * SECOND_NS
     clock.turn(SECOND_NS)
@@ -76,7 +76,7 @@ def test_a_wall_clock_that_was_set_is_noticed_within_a_second(wall: Wall) -> Non
 
 
 def test_it_never_lags_a_second_behind_the_real_time() -> None:
-    clock = Clock(Combined)
+    clock = Clock(Combined())
     before = time.time_ns() // SECOND_NS
     clock.turn(time.monotonic_ns())
     after = time.time_ns() // SECOND_NS

@@ -66,7 +66,7 @@ def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Pat
             source = Watched(listener)
             ledger = Ledger(mapping.rows[0], mapping.asleep, mapping.bell)
             station = Station(source, None, guards(4), ledger, their_line, their_asked, master, ready)
-            Worker(settings, Lru(1 << 20), Combined, station).run()
+            Worker(settings, Lru(1 << 20), Combined(), station).run()
             assert source.takes[0] == (1, True), "before the drain it waits"
             assert source.takes[-1] == (0, False), "after the last look nobody can wake it"
             assert [waited_on for _, waited_on in source.takes[1:]] == [False] * len(source.takes[1:])

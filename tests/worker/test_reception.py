@@ -49,7 +49,7 @@ class Door:
     def __init__(self, bench: Workbench) -> None:
         self.bench = bench
         listeners = (ListenSettings(), ListenSettings(secure=True))
-        proxies = Proxies(ProxySettings(("10.0.0.0/8",), protocol=True), Combined)
+        proxies = Proxies(ProxySettings(("10.0.0.0/8",), protocol=True), Combined())
         parts = (bench.connections, bench.intake, bench.ledger)
         self.reception = Reception(listeners, None, 0, proxies, *parts)
         bench.connections.epoll.register(self.reception.fileno(), select.EPOLLIN)

@@ -10,7 +10,7 @@ from time import monotonic_ns
 
 from tests.static.conftest import later
 from tests.worker.guards import guards, send_home
-from wsrv.engine.log.format import Combined
+from wsrv.engine.log.format import Combined, Format
 from wsrv.engine.settings import UNIX, CacheSettings, HostSettings, LimitSettings, SiteSettings, StatusSettings
 from wsrv.engine.shm.clients import ClientTables
 from wsrv.engine.shm.mapping import Mapping
@@ -95,20 +95,22 @@ class Workbench:
         hosts: tuple[HostSettings, ...] = (),
         shared: SharedMemory | None = None,
         number: int = 0,
+        log_format: Format | None = None,
     ) -> None:
         cache = cache or CacheSettings()
         limits = limits or LimitSettings()
+        log_format = log_format or Combined()
         site = site or SiteSettings(root=root, pages=root / "no-pages")
         self.now_ns = monotonic_ns()
         self.mapping = Mapping(0, CELL_BYTES, 1)
         self.row = self.mapping.rows[0]
         self.ledger = Ledger(self.row, self.mapping.asleep, self.mapping.bell)
-        self.clock = Clock(Combined)
+        self.clock = Clock(log_format)
         self.hosts = Hosts(site, hosts, cache, clock=later)
         self.site = self.hosts.default.site
         self.doorman = Doorman(self.hosts.password_files())
         self.policy = Lru(cache.capacity_bytes)
-        shelf_parts = (cache, self.policy, self.hosts, self.clock, Combined, bounds_of(limits))
+        shelf_parts = (cache, self.policy, self.hosts, self.clock, log_format, bounds_of(limits))
         if shared is None:
             self.shelf = Shelf(*shelf_parts)
         else:
@@ -123,7 +125,7 @@ class Workbench:
         self.locks = guards(places)
         self.pool = FilePool(threads, self.locks)
         self.connections.epoll.register(self.pool.fileno(), select.EPOLLIN)
-        self.delivery = Delivery(self.connections, self.clock, self.ledger, Combined)
+        self.delivery = Delivery(self.connections, self.clock, self.ledger, log_format)
         self.line, self.line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.setblocking(False)
         status = StatusSettings(allow=("127.0.0.0/8", UNIX))
@@ -133,9 +135,8 @@ class Workbench:
         self.patience = answering.patience
         guide = make_guide(answering, self.delivery, self.shelf, inside, self.doorman)
         self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, guide, inside, self.ledger)
-        self.hot = make_hot(
-            self.connections, self.shelf, self.clock, self.ledger, self.intake.feed, self.delivery.stall
-        )
+        ways = (self.intake.feed, self.delivery.stall, log_format.weave)
+        self.hot = make_hot(self.connections, self.shelf, self.clock, self.ledger, *ways)
         self._clients: list[Client] = []
         self.advance(0)
 
