@@ -176,6 +176,7 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
             file=None if stat_file == OFF else Path(stat_file),
             allow=value("status.allow"),
             hosts=value("status.hosts"),
+            probes=value("status.probes"),
         ),
     )
 

@@ -185,6 +185,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("server.stat_file", Place(off=True), OFF, "Rewritten every 5 s: active, bytes, 200, 404, 5xx, total."),
     Setting("status.allow", Peers(), "127.0.0.0/8, ::1/128", "Clients that may see /_wsrv/.", option=False),
     Setting("status.hosts", Hosts(), "localhost", "Names by which /_wsrv/ may be asked for.", option=False),
+    Setting(
+        "status.probes",
+        Peers(),
+        "127.0.0.0/8, ::1/128",
+        "Clients that may ask /_wsrv/health and /_wsrv/ready.",
+        option=False,
+    ),
     Setting("server.name", ServerName(auto=True), AUTO, "What `wsrv stats` calls this server.", auto="its port"),
     Setting(
         "server.runtime_dir",

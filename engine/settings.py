@@ -207,12 +207,14 @@ class LogSettings:
 class StatusSettings:
     """Who may see what the server counts, over HTTP: client networks, and names besides loopback's that Host may say.
 
-    `file` is rewritten every five seconds with the report's six numbers.
+    `probes`: client networks that may ask whether it is well. `file` is rewritten every five seconds with the
+    report's six numbers.
     """
 
     file: Path | None = None
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     hosts: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
 
 
 @dataclass(frozen=True, slots=True)

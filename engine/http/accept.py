@@ -1,10 +1,11 @@
 # Which media types a client asks for, as far as a static server has a choice.
-"""Accept (RFC 9110 12.5.1): whether a page is wanted, or JSON."""
+"""Accept (RFC 9110 12.5.1): whether a page is wanted, or JSON; and which format of metrics."""
 
 import re
 
 _HTML = (b"text/html", b"application/xhtml+xml")
 _JSON = b"application/json"
+_OPENMETRICS, _PLAIN = b"application/openmetrics-text", b"text/plain"
 _WEIGHT = re.compile(rb"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 # An Accept of more ranges is not looked at further. Precedent: browsers send up to 8.
 _MOST_RANGES = 64
@@ -27,6 +28,12 @@ def prefers_json(accept: bytes | None) -> bool:
     json = weights.get(_JSON, 0.0)
     html = max((weights[kind] for kind in _HTML if kind in weights), default=0.0)
     return json > html
+
+
+def prefers_openmetrics(accept: bytes | None) -> bool:
+    """Whether the client takes OpenMetrics rather than Prometheus' own text; it has to name it."""
+    weights = _weights(accept)
+    return weights.get(_OPENMETRICS, 0.0) > weights.get(_PLAIN, 0.0)
 
 
 def _weights(accept: bytes | None) -> dict[bytes, float]:

@@ -14,11 +14,9 @@
 """The master process: serve() runs a server from its start to the end of its drain."""
 
 import contextlib
-import json
 import os
 import select
 import signal
-import socket
 from array import array
 from collections.abc import Callable, Sequence
 from time import monotonic_ns
@@ -47,20 +45,18 @@ from wsrv.engine.master.slot import NEEDS as SLOT_NEEDS
 from wsrv.engine.master.statfile import StatFile
 from wsrv.engine.master.supervise import Nursery
 from wsrv.engine.master.switch import PolicySwitch
+from wsrv.engine.master.telling import Telling
 from wsrv.engine.settings import Settings
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.errors import ErrorPages
 from wsrv.engine.static.site import Site
 from wsrv.engine.sync.counting import TALLY_WORDS
 from wsrv.engine.sync.need import obstacle
-from wsrv.engine.worker.inside import MOST_BYTES, UNANSWERED
-from wsrv.engine.worker.loop import LEAVING
 from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
 
 __all__ = ["Master", "Parts", "serve"]
 
 _TICK_SECONDS = 0.25
-_QUESTION_BYTES = 64
 # A worker that has not finished its answers this long after its own bound is ended.
 _MARGIN_NS = 2_000_000_000
 _SECOND_NS = 1_000_000_000
@@ -125,6 +121,7 @@ class Master:
         self._late["ask"] = Relay(self._inquiries).ask
         told = (self._nursery, self._inquiries, lambda: self._stats()["cache"])
         self._late["policy"] = PolicySwitch(parts.policies, settings.cache, *told).ask
+        self._telling = Telling(self._stats, self._obstacle, self._nursery.succeed)
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
         secure = frozenset(number for number, listener in enumerate(self._listeners) if listener.secure)
@@ -188,26 +185,9 @@ class Master:
         elif self._control is not None and self._control.owns(fd):
             self._control.handle(fd, events)
         elif (line := self._nursery.line(fd)) is not None:
-            self._answer_worker(line)
+            self._telling.handle(line)
         elif (asked := self._nursery.asked(fd)) is not None:
             self._inquiries.handle(asked)
-
-    def _answer_worker(self, line: socket.socket) -> None:
-        """Tell a worker what it asks: each question is a command's name, each answer its document."""
-        with contextlib.suppress(OSError):
-            while question := line.recv(_QUESTION_BYTES):
-                if question == LEAVING:
-                    self._nursery.succeed(line)
-                else:
-                    self._tell(line, json.dumps(self._commands[question.decode()]({})).encode())
-
-    @staticmethod
-    def _tell(line: socket.socket, text: bytes) -> None:
-        """Send a document to a worker, or that there is none."""
-        try:
-            line.send(text if len(text) <= MOST_BYTES else UNANSWERED)
-        except OSError:
-            line.send(UNANSWERED)
 
     def _tick(self, now_ns: int) -> None:
         self._nursery.tick(now_ns)
@@ -345,6 +325,16 @@ class Master:
             pages = ErrorPages(site, self._settings.site, self._settings.cache)
             undo.callback(pages.close)
             return pages.entity(503, nowait=False)
+
+    def _obstacle(self) -> str | None:
+        """Why no requests are to be sent here; None where they are answered."""
+        if self._drain_until_ns:
+            return "the server is stopping"
+        if not self._serving:
+            return "the workers are starting"
+        if not any(slot.process is not None and slot.process.ready and not slot.stalled for slot in self._slots):
+            return "no worker answers"
+        return None
 
     def _stats(self, request: dict[str, Any] | None = None) -> dict[str, Any]:
         parts = self._parts

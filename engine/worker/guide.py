@@ -20,6 +20,7 @@ from wsrv.engine.static.listing import Wish
 from wsrv.engine.static.mime import DEFAULT, content_type
 from wsrv.engine.static.site import NoIndex, NotServed
 from wsrv.engine.static.target import BadTarget, to_path
+from wsrv.engine.worker.access import is_from_here
 from wsrv.engine.worker.answering import Answering, with_extras
 from wsrv.engine.worker.connection import Connection
 from wsrv.engine.worker.delivery import Delivery
@@ -116,7 +117,7 @@ class Guide:
             request.front = None
             request.path = b""
             self._door.open(conn, request, b"", self._answering.look_up, now_ns)
-        elif isinstance(why, NoIndex) and self._inside.is_from_here(conn, request):
+        elif isinstance(why, NoIndex) and is_from_here(conn, request):
             self._answering.error(conn, request, 404, now_ns, _NO_INDEX)
         else:
             self._answering.error(conn, request, why.status, now_ns)

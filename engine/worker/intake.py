@@ -166,6 +166,11 @@ class Intake:
         for conn, request, entity in self._inside.told(now_ns):
             self._resume(conn, now_ns, partial(self._inside.resume, conn, request, entity))
 
+    def tick(self, now_ns: int) -> None:
+        """Let nobody wait for the master for ever."""
+        for conn, request, entity in self._inside.overdue(now_ns):
+            self._resume(conn, now_ns, partial(self._inside.resume, conn, request, entity))
+
     def _resume(self, conn: Connection, now_ns: int, answer: Callable[[], None]) -> None:
         """Answer a connection that waited, if its client still does."""
         if conn.state != CLOSED:

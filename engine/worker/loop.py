@@ -353,6 +353,7 @@ class Worker:
                 self._reception.overdue(conn)
             else:
                 self._intake.overdue(conn, now_ns)
+        self._intake.tick(now_ns)
         if self._reception is not None:
             self._reception.refresh(now_ns)
         self._next_tick_ns = now_ns + _TICK_NS

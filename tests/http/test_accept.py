@@ -2,7 +2,7 @@
 
 import pytest
 
-from wsrv.engine.http.accept import names_html, prefers_json, takes_anything
+from wsrv.engine.http.accept import names_html, prefers_json, prefers_openmetrics, takes_anything
 
 BROWSER = b"text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
@@ -38,3 +38,25 @@ def test_accept(accept: bytes | None, html: bool, json: bool) -> None:
 )
 def test_a_client_without_a_wish_is_known(accept: bytes | None, anything: bool) -> None:
     assert takes_anything(accept) is anything
+
+
+# As Prometheus 2 sends it.
+PROMETHEUS = (
+    b"application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,"
+    b"text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        (PROMETHEUS, True),
+        (b"application/openmetrics-text", True),
+        (b"text/plain;version=0.0.4;q=0.5, application/openmetrics-text;q=0.4", False),
+        (b"application/openmetrics-text;q=0", False),
+        (b"*/*", False),
+        (None, False),
+    ],
+)
+def test_openmetrics_is_for_who_prefers_it_by_name(accept: bytes | None, wanted: bool) -> None:
+    assert prefers_openmetrics(accept) is wanted

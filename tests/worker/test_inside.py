@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from tests.worker.workbench import Client, Workbench, statuses
-from wsrv.engine.master.master import Master
-from wsrv.engine.worker.inside import MOST_BYTES, STATS
+from wsrv.engine.master.telling import send
+from wsrv.engine.worker.asking import MOST_BYTES, PATIENCE_NS, READY, STATS
 
 GET = b"GET /_wsrv/stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -46,7 +46,7 @@ def questions(bench: Workbench) -> list[bytes]:
 
 def tell(bench: Workbench, text: bytes) -> None:
     """Answer as the master does, and let the worker hear it."""
-    Master._tell(bench.line_end, text)
+    send(bench.line_end, text)
     bench.intake.told(bench.now_ns)
 
 
@@ -122,3 +122,42 @@ def test_when_the_master_goes_with_a_question_read_or_unread_all_who_wait_are_50
     bench.line_end.close()
     bench.intake.told(bench.now_ns)
     assert [statuses(client.received()) for client in clients] == [[503]] * 3
+
+
+def test_nobody_waits_longer_for_the_master_than_its_patience(bench: Workbench) -> None:
+    first, second = asking(bench, 2)
+    bench.advance(PATIENCE_NS / 1e9 - 0.1)
+    (third,) = asking(bench, 1)
+    bench.intake.tick(bench.now_ns)
+    assert [client.received() for client in (first, second, third)] == [b""] * 3
+    bench.advance(0.2)
+    bench.intake.tick(bench.now_ns)
+    assert [statuses(client.received()) for client in (first, second)] == [[503], [503]]
+    # The late answer is for nobody, and lets the next question out.
+    assert questions(bench) == [STATS]
+    tell(bench, document(1))
+    assert third.received() == b""
+    assert questions(bench) == [STATS]
+    tell(bench, document(2))
+    assert number_in(third.received()) == 2
+
+
+def test_different_questions_stand_in_line_and_are_asked_once_each(bench: Workbench) -> None:
+    readiness = b"GET /_wsrv/ready HTTP/1.1\r\nHost: x\r\n\r\n"
+    (first,) = asking(bench, 1)
+    ready = asking(bench, 3, readiness)
+    behind = asking(bench, 2)
+    assert questions(bench) == [STATS]
+    tell(bench, document(1))
+    assert number_in(first.received()) == 1
+    assert questions(bench) == [READY]
+    tell(bench, b"not ready: because\n")
+    assert [statuses(client.received()) for client in ready] == [[503]] * 3
+    assert questions(bench) == [STATS]
+    tell(bench, document(2))
+    assert [number_in(client.received()) for client in behind] == [2, 2]
+
+
+def test_health_needs_no_master(bench: Workbench) -> None:
+    bench.line_end.close()
+    assert statuses(bench.ask(bench.client(), b"GET /_wsrv/health HTTP/1.1\r\nHost: x\r\n\r\n")) == [200]

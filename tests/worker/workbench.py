@@ -128,7 +128,7 @@ class Workbench:
         self.delivery = Delivery(self.connections, self.clock, self.ledger, log_format)
         self.line, self.line_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.line.setblocking(False)
-        status = StatusSettings(allow=("127.0.0.0/8", UNIX))
+        status = StatusSettings(allow=("127.0.0.0/8", UNIX), probes=(UNIX,))
         inside = Inside(status, self.line, self.connections, self.delivery, self.shelf)
         bounds = Bounds(compressed=cache.capacity_bytes, decoded=cache.max_object_bytes)
         answering = Answering(self.connections, self.delivery, self.shelf, self.pool, self.ledger, self.clock, bounds)
