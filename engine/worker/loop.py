@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
 # first of them waits for its answer.
 _ROUND = 64
+# How long a drain waits for a request of a connection that has just been accepted or answered: what a client sends at
+# once, and once more when it was lost on the way (RFC 6298: 0.2 s and more). Precedent: Go waits 5 s for the first one.
+FAREWELL_NS = 500_000_000
 # How long a worker whose master is gone goes on with answers under way.
 _ORPHAN_NS = 5_000_000_000
 _SECOND_NS = 1_000_000_000
@@ -365,7 +368,7 @@ class Worker:
         self._questions.wake()
 
     def _drain(self, now_ns: int, grace_ns: int) -> None:
-        """Take no more than what is queued, close what is idle, finish what is under way."""
+        """Take no more than what is queued, finish what is under way, close what is idle for a while."""
         if not self._drain_until_ns:
             self._drain_until_ns = now_ns + grace_ns
             self._shelf.forget()
@@ -380,14 +383,16 @@ class Worker:
                 self._station.line.send(LEAVING)
 
     def _dismiss(self, now_ns: int) -> None:
-        """In a drain: answer what has arrived on idle connections, and close them."""
-        idle = [conn for conn in self._connections.table.values() if conn.state == IDLE]
+        """In a drain: close what has been idle for a while, and answer what has arrived there meanwhile."""
+        since_ns = now_ns - FAREWELL_NS
+        resting = [conn for conn in self._connections.table.values() if conn.active_ns <= since_ns]
+        idle = [conn for conn in resting if conn.state == IDLE]
         if idle:
             self._hot.turn(idle, now_ns)
         for conn in idle:
             if conn.state == IDLE:
                 self._connections.drop(conn)
-        for conn in [conn for conn in self._connections.table.values() if conn.state == ASIDE]:
+        for conn in [conn for conn in resting if conn.state == ASIDE]:
             self._intake.readable(conn, now_ns)
             if conn.state == ASIDE:
                 self._connections.drop(conn)

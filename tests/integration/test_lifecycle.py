@@ -46,7 +46,7 @@ def test_signal_lets_answers_under_way_finish_and_exits_with_0(
     idle.sendall(GET)
     assert read_answer(idle).status == 200
     server.signal(number)
-    assert idle.recv(1) == b"", "an idle connection is closed at once"
+    assert idle.recv(1) == b"", "an idle connection is closed"
     wait_for(lambda: refuses(server), "the end of listening")
     assert read_body(download, got) == BIG
     assert server.status() == 0

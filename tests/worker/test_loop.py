@@ -1,12 +1,16 @@
-# The whole worker, in a process of its own, with a listener that notes at each take whether the loop still waits on it.
-"""The loop of a worker: the order of a drain."""
+# The whole worker, in a process of its own, and the master's ends.
+"""The loop of a worker: the order of a drain, and whom it still hears."""
 
 import os
 import re
 import select
 import signal
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
 
 from tests.worker.guards import guards
 from wsrv.engine.ipc.accept import AcceptingSource
@@ -16,6 +20,7 @@ from wsrv.engine.settings import LimitSettings, ListenSettings, ProcessSettings,
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.engine.worker import loop
 from wsrv.engine.worker.loop import LEAVING, Station, Worker
 from wsrv.plugins.policies.lru import Lru
 from wsrv.testing.processes import Child, open_fds, wait_readable
@@ -43,8 +48,32 @@ class Watched(AcceptingSource):
         return taken
 
 
-def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Path) -> None:
-    """Who connects after its last look is another worker's, and must not wake this one."""
+GET = b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n"
+AT_ONCE_NS = 0
+LATE_NS = 3600_000_000_000
+
+
+class Running:
+    """A worker that runs, and what leads to it."""
+
+    def __init__(self, pid: int, listener: socket.socket, line: socket.socket) -> None:
+        self.pid = pid
+        self._listener = listener
+        self._line = line
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self._listener.getsockname(), 10)
+
+    def drain(self) -> None:
+        """Tell it to end, and wait until it takes nothing more."""
+        os.kill(self.pid, signal.SIGTERM)
+        wait_readable(self._line.fileno())
+        assert self._line.recv(64) == LEAVING
+
+
+@contextmanager
+def running(root: Path, check: Callable[[Watched], None] = lambda source: None) -> Iterator[Running]:
+    """A worker that serves, until it has ended; `check` is called there with its source."""
     line, their_line = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     asked, their_asked = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (their_line, their_asked):
@@ -67,23 +96,65 @@ def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(root: Pat
             ledger = Ledger(mapping.rows[0], mapping.asleep, mapping.bell)
             station = Station(source, None, guards(4), ledger, their_line, their_asked, master, ready)
             Worker(settings, Lru(1 << 20), Combined(), station).run()
-            assert source.takes[0] == (1, True), "before the drain it waits"
-            assert source.takes[-1] == (0, False), "after the last look nobody can wake it"
-            assert [waited_on for _, waited_on in source.takes[1:]] == [False] * len(source.takes[1:])
+            check(source)
 
         keep = [listener.fileno(), their_line.fileno(), their_asked.fileno(), ready, master, mapping.bell]
         with Child(work, keep) as worker:
             wait_readable(ready)
-            with socket.create_connection(listener.getsockname()) as client:
-                client.sendall(b"GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n")
-                wait_readable(client.fileno())
-                assert client.recv(4096).endswith(b"alpha")
-                os.kill(worker.pid, signal.SIGTERM)
-                wait_readable(line.fileno())
-                assert line.recv(64) == LEAVING
-                assert client.recv(1) == b""
+            yield Running(worker.pid, listener, line)
     mapping.close()
     for fd in (ready, master):
         os.close(fd)
     for end in (line, their_line, asked, their_asked):
         end.close()
+
+
+def read_all(client: socket.socket) -> bytes:
+    """Everything up to the end."""
+    found = b""
+    while piece := client.recv(4096):
+        found += piece
+    return found
+
+
+def test_a_worker_that_drains_stops_listening_before_it_takes_the_rest(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who connects after its last look is another worker's, and must not wake this one."""
+
+    def check(source: Watched) -> None:
+        assert source.takes[0] == (1, True), "before the drain it waits"
+        assert source.takes[-1] == (0, False), "after the last look nobody can wake it"
+        assert [waited_on for _, waited_on in source.takes[1:]] == [False] * len(source.takes[1:])
+
+    monkeypatch.setattr(loop, "FAREWELL_NS", AT_ONCE_NS)
+    with running(root, check) as worker, worker.connect() as client:
+        client.sendall(GET)
+        wait_readable(client.fileno())
+        assert client.recv(4096).endswith(b"alpha")
+        worker.drain()
+        assert client.recv(1) == b""
+
+
+def test_who_has_just_connected_or_been_answered_is_answered_once_more_in_a_drain(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "FAREWELL_NS", LATE_NS)
+    with running(root) as worker, worker.connect() as answered, worker.connect() as new:
+        answered.sendall(GET)
+        assert answered.recv(4096).endswith(b"alpha")
+        worker.drain()
+        for client in (new, answered):
+            client.sendall(GET)
+            answer = read_all(client)
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert b"\r\nConnection: close\r\n" in answer
+
+
+def test_who_has_nothing_to_say_in_a_drain_is_closed_after_a_while(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "FAREWELL_NS", 1)
+    with running(root) as worker, worker.connect() as answered, worker.connect() as new:
+        answered.sendall(GET)
+        assert answered.recv(4096).endswith(b"alpha")
+        worker.drain()
+        assert read_all(answered) == read_all(new) == b""
