@@ -16,6 +16,7 @@ from tests.support.processes import children
 from tests.support.server import Server, read_answer, wait_for
 
 REQUESTS = 100_000
+WRK_CONNECTIONS = 50
 _IDENTITY = re.compile(r'"GET /index\.html\?n=(\S+) HTTP/1\.1" 200 ')
 
 
@@ -87,10 +88,13 @@ class CheckingClient(threading.Thread):
         self._ended.set()
 
 
-def kill_workers_under_load(server: Server, body: bytes, kills: int) -> list[CheckingClient]:
-    """Load from wrk and from checking clients, and a worker killed a second; the clients, ended."""
+def kill_workers_under_load(server: Server, body: bytes, kills: int) -> tuple[list[CheckingClient], int]:
+    """Load from wrk and from checking clients, and a worker killed a second.
+
+    The clients, ended, and how many answers wrk had whole.
+    """
     clients = [CheckingClient(server, number, body) for number in range(4)]
-    wrk = ["wrk", "-t1", "-c50", f"-d{kills + 2}s", f"{server.url}/index.html?wrk"]
+    wrk = ["wrk", "-t1", f"-c{WRK_CONNECTIONS}", f"-d{kills + 2}s", f"{server.url}/index.html?wrk"]
     with subprocess.Popen(wrk, stdout=subprocess.PIPE, text=True) as load:
         for client in clients:
             client.start()
@@ -105,8 +109,20 @@ def kill_workers_under_load(server: Server, body: bytes, kills: int) -> list[Che
         for client in clients:
             client.join(20)
         report = load.communicate(timeout=30)[0]
-    assert re.search(r"Requests/sec: +[1-9]", report), report
-    return clients
+    found = re.search(r"^ *(\d+) requests in ", report, re.MULTILINE)
+    assert found, report
+    return clients, int(found[1])
+
+
+def assert_each_once(log: str, clients: list[CheckingClient], answered: int, kills: int) -> None:
+    """What a client has whole is logged once, and of wrk's no more than what was on its way at a kill or at the end."""
+    assert not [answer for client in clients for answer in client.wrong]
+    whole = [name for client in clients for name in client.whole]
+    assert len(whole) > 1000
+    logged = Counter(_IDENTITY.findall(log))
+    assert not [name for name, times in logged.items() if times > 1]
+    assert not set(whole) - set(logged)
+    assert answered <= log.count('"GET /index.html?wrk HTTP/1.1" 200 ') <= answered + WRK_CONNECTIONS * (kills + 1)
 
 
 def test_killed_workers_lose_and_repeat_nothing(servers: Servers, site: Path, unrotated: tuple[str, str]) -> None:
@@ -114,10 +130,7 @@ def test_killed_workers_lose_and_repeat_nothing(servers: Servers, site: Path, un
     (site / "index.html").write_bytes(body)
     server = servers(site, "--workers", "2", *unrotated)
     kills = 8
-    clients = kill_workers_under_load(server, body, kills)
-    assert not [answer for client in clients for answer in client.wrong]
-    whole = [name for client in clients for name in client.whole]
-    assert len(whole) > 1000
+    clients, answered = kill_workers_under_load(server, body, kills)
     server.get("/")
     stats = wait_for(
         lambda: (s := server.stats())["requests_total"] == server.log.read_bytes().count(b"\n") and s,
@@ -126,9 +139,7 @@ def test_killed_workers_lose_and_repeat_nothing(servers: Servers, site: Path, un
     text = server.log.read_text("latin-1")
     assert text.endswith("\n")
     assert all(line.count('"') == 6 for line in text.splitlines())
-    logged = Counter(_IDENTITY.findall(text))
-    assert not [name for name, times in logged.items() if times > 1]
-    assert not set(whole) - set(logged)
+    assert_each_once(text, clients, answered, kills)
     assert stats["log_dropped"] == 0
     assert sum(worker["restarts"] for worker in stats["workers"]) == kills
     assert sum(stats["responses"].values()) == stats["requests_total"]
