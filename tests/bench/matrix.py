@@ -108,12 +108,14 @@ def main() -> None:
         body = (root / "index.html").read_bytes()
         for transport in arguments.transports:
             for primitive in arguments.primitives:
-                launcher = Launcher(folder)
+                own = folder / f"{transport}-{primitive}"
+                own.mkdir()
+                launcher = Launcher(own)
                 try:
                     parts = ("--ipc", transport, "--sync", primitive)
                     server = launcher(root, "--workers", "2", "--config", str(config), *parts)
                     found = [
-                        mirror(server, expected, folder),
+                        mirror(server, expected, own),
                         load_by_ab(server, arguments.requests),
                         kill(server, body, arguments.kills),
                         end(server),
