@@ -44,6 +44,9 @@ class Destination(Protocol):
     def await_room(self, seconds: float) -> bool:
         """Wait until it may take some again, but no longer than `seconds`; False when nobody reads it any more."""
 
+    def reopen(self) -> None:
+        """Open it anew, between two lines: whoever rotates it has moved it away. Raises OSError, and goes on then."""
+
     def kept_fds(self) -> list[int]:
         """Descriptors that the writer's process inherits."""
 
@@ -97,12 +100,14 @@ class FileDestination:
             if self._keep == 0:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._path)
-            fresh = os.open(self._path, _FLAGS, _MODE)
+            self.reopen()
         except OSError as e:
             self._max_bytes = 0
             self._complain(f"access log: cannot rotate {self._path} ({e.strerror}); it grows on")
-            return
-        os.close(self._fd)
+
+    def reopen(self) -> None:
+        fresh = os.open(self._path, _FLAGS, _MODE)
+        self.close()
         self._fd = fresh
 
     def kept_fds(self) -> list[int]:
@@ -151,6 +156,9 @@ class StreamDestination:
 
     def _flags(self, seconds: float) -> int:
         return next((flags for _, flags in self._poll.poll(seconds * 1000)), 0)
+
+    def reopen(self) -> None:
+        """What it leads to is open for good."""
 
     def kept_fds(self) -> list[int]:
         return [self._fd]

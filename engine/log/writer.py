@@ -12,7 +12,7 @@
 #         lifeline, a pipe nobody writes to: its end of file says that nobody is left.
 # Rule 4: it sleeps when there is nothing to do, having said so in its `asleep` word. A destination that takes nothing
 #         is waited for without listening to the bell: workers ring it at every request then.
-# Rule 5: a line that was begun is ended before another row has its turn.
+# Rule 5: a line that was begun is ended before another row has its turn, and before SIGUSR1 has the file opened anew.
 """The process that drains log rings."""
 
 import contextlib
@@ -49,6 +49,7 @@ class LogWriter:
         self._complain = complain
         self._complained = 0
         self._unfinished: int | None = None
+        self._moved_away = False
 
     def run(self) -> None:
         """Carry until everybody is gone and everything is written, or the reader takes no more."""
@@ -57,6 +58,8 @@ class LogWriter:
         poll.register(self._bell, select.POLLIN)
         poll.register(self._lifeline, select.POLLIN)
         while not self._everybody_is_gone(poll):
+            if self._moved_away and self._unfinished is None:
+                self._reopen()
             if self._drain():
                 continue
             if self._waiting():
@@ -73,6 +76,18 @@ class LogWriter:
             elif not self._await_room():
                 break
         self._destination.close()
+
+    def reopen(self) -> None:
+        """The file was moved away: open it anew, soon. May be called in a signal handler."""
+        self._moved_away = True
+        os.eventfd_write(self._bell, 1)
+
+    def _reopen(self) -> None:
+        self._moved_away = False
+        try:
+            self._destination.reopen()
+        except OSError as e:
+            self._complain(f"access log: cannot be opened anew ({e.strerror}); lines go where they went before")
 
     def _everybody_is_gone(self, poll: select.poll) -> bool:
         """Gather for a moment, or less when the bell rings; whether the lifeline has ended."""
@@ -165,4 +180,6 @@ def serve_log(mapping: Mapping, destination: Destination, lifeline: int, complai
     """Be the log writer: the body of its process."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    LogWriter(mapping, destination, lifeline, complain).run()
+    writer = LogWriter(mapping, destination, lifeline, complain)
+    signal.signal(signal.SIGUSR1, lambda *_: writer.reopen())
+    writer.run()

@@ -73,8 +73,8 @@ def _flush() -> None:
 def _settle_in(keep: list[int], name: str) -> None:
     """Become a child: no signals of the master's, no descriptors of the master's, a name of its own."""
     signal.set_wakeup_fd(-1)
-    # A terminal sends Ctrl-C to everybody; what it means is the master's to say.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    # A terminal sends Ctrl-C to everybody, and service managers send others; what they mean is the master's to say.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

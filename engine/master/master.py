@@ -5,7 +5,7 @@
 #         ─> ready           workers that have come up
 #         ─> control         `wsrv stats` and its kind
 #         ─> refused         connections that were answered 503
-#         ─> signals         SIGINT, SIGTERM, SIGHUP: drain; a second one: stop now
+#         ─> signals         SIGINT, SIGTERM, SIGHUP: drain; a second one: stop now. SIGUSR1: the log is opened anew
 #
 # Life:  STARTING ──all workers ready──> SERVING ──signal──> DRAINING ──workers gone──> the log writer ends ──> over
 #
@@ -266,6 +266,8 @@ class Master:
         for number in numbers:
             if number == signal.SIGCHLD:
                 self._nursery.reap_strangers()  # those that stand behind a child of ours: at the next tick
+            elif number == signal.SIGUSR1:
+                self._nursery.reopen_log()
             elif self._drain_until_ns:
                 self._killed = True
                 self._nursery.kill()
@@ -306,7 +308,7 @@ class Master:
             for fd, _ in poll.poll(int(_TICK_SECONDS * 1000)):
                 if nursery.owns(fd):
                     nursery.reap(fd)
-                elif any(number != signal.SIGCHLD for number in self._signals.recv(64)):
+                elif set(self._signals.recv(64)) - {signal.SIGCHLD, signal.SIGUSR1}:
                     until_ns = min(until_ns, monotonic_ns() + _LOG_FAREWELL_AT_ONCE_NS)
         if lost := nursery.retired.dropped + nursery.lines_left():
             self._voice.warn(f"{lost} lines of the access log were lost: what reads it was too slow")

@@ -68,7 +68,7 @@ def catch_signals(is_init: bool, undo: contextlib.ExitStack) -> socket.socket:
     undo.callback(signal.set_wakeup_fd, signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False))
     # Whoever ignores SIGCHLD, as some parents leave it to us, is not told how a child ended.
     undo.callback(signal.signal, signal.SIGCHLD, signal.signal(signal.SIGCHLD, signal.SIG_DFL))
-    caught = [signal.SIGINT, signal.SIGTERM]
+    caught = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
     # Under nohup(1) the end of the terminal is not meant for us.
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         caught.append(signal.SIGHUP)

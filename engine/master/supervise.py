@@ -122,6 +122,11 @@ class Nursery:
         pid = fork(keep, "wsrv: log", work)
         self.log_writer = Process(pid, self._watch(pid))
 
+    def reopen_log(self) -> None:
+        """Have the log file opened anew: it was moved away. A log writer that begins opens it anyway."""
+        if self.log_writer is not None:
+            signal.pidfd_send_signal(self.log_writer.pidfd, signal.SIGUSR1)
+
     def start_keeper(self) -> None:
         """Fork the keeper of the shared cache, where there is one."""
         if self._cache is not None:

@@ -49,6 +49,33 @@ def pipe(_no_descriptor_left: None) -> Iterator[tuple[int, StreamDestination]]:
 # Files.
 
 
+def test_a_file_that_was_moved_away_is_opened_anew(path: Path) -> None:
+    destination = FileDestination(str(path), 0, 5, silent)
+    put_all(destination, b"one\n")
+    path.rename(path.with_name("moved"))
+    put_all(destination, b"two\n")
+    destination.reopen()
+    assert path.read_bytes() == b"", "it is there at once"
+    put_all(destination, b"three\n")
+    destination.reopen()
+    put_all(destination, b"four\n")
+    destination.close()
+    assert path.with_name("moved").read_bytes() == b"one\ntwo\n"
+    assert path.read_bytes() == b"three\nfour\n"
+
+
+def test_a_file_that_cannot_be_opened_anew_is_written_on(path: Path) -> None:
+    destination = FileDestination(str(path), 0, 5, silent)
+    put_all(destination, b"one\n")
+    path.rename(path.with_name("moved"))
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        destination.reopen()
+    put_all(destination, b"two\n")
+    destination.close()
+    assert path.with_name("moved").read_bytes() == b"one\ntwo\n"
+
+
 def test_text_is_appended(path: Path) -> None:
     path.write_bytes(b"before\n")
     destination = FileDestination(str(path), 0, 5, silent)

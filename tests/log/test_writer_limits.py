@@ -49,6 +49,9 @@ class Sparing:
     def await_room(self, seconds: float) -> bool:
         return True
 
+    def reopen(self) -> None:
+        pass
+
     def kept_fds(self) -> list[int]:
         return []
 
