@@ -24,6 +24,9 @@ from wsrv.engine.settings import ListenSettings, TlsSettings
 
 # Seconds a connection may stay silent before accept sees it. With 5, a silent client reaches accept only after 7 s.
 _DEFER_ACCEPT_SECONDS = 1
+# Of an answer, so much may wait in the kernel for a client that takes it slowly; what is on its way does not count.
+# Without a bound it is 2 MB a connection, and a thousand slow readers drive all of TCP into a shortage of memory.
+_UNSENT_BYTES = 128 * 1024
 _SYN_COOKIES = Path("/proc/sys/net/ipv4/tcp_syncookies")
 _SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 _UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
@@ -124,6 +127,7 @@ def _resolve(host: str, port: int, shown: str) -> tuple[int, _Address]:
 def _prepare(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     # Without SYN cookies, a few hundred silent clients fill the queue of half-accepted connections for everybody.

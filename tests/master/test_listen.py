@@ -1,5 +1,6 @@
 """The listener: what it is set to, how it is named, and why there is none."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -58,6 +59,23 @@ def test_listener_listens_without_blocking_and_hands_nodelay_on() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_what_waits_in_the_kernel_for_a_client_that_does_not_read_is_bounded() -> None:
+    with opened() as listener, socket.socket() as client:
+        # Its window is small from the beginning: what is on its way does not count.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(listener.getsockname())
+        client.sendall(b"x")
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.setblocking(False)
+            taken = 0
+            with contextlib.suppress(BlockingIOError):
+                while taken < 2_000_000:
+                    taken += accepted.send(bytes(16_384))
+            assert taken < 400_000
 
 
 @pytest.mark.parametrize(("cookies", "deferred"), [("1\n", True), ("2\n", True), ("0\n", False), (None, False)])

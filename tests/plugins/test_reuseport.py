@@ -21,6 +21,7 @@ OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_REUSEADDR),
     (socket.IPPROTO_TCP, socket.TCP_NODELAY),
     (socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT),
+    (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT),
 )
 
 
