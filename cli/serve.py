@@ -174,6 +174,7 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
         ),
         status=StatusSettings(
             file=None if stat_file == OFF else Path(stat_file),
+            pages=_WWW / "dashboard",
             allow=value("status.allow"),
             hosts=value("status.hosts"),
             probes=value("status.probes"),

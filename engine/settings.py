@@ -208,10 +208,11 @@ class StatusSettings:
     """Who may see what the server counts, over HTTP: client networks, and names besides loopback's that Host may say.
 
     `probes`: client networks that may ask whether it is well. `file` is rewritten every five seconds with the
-    report's six numbers.
+    report's six numbers. `pages`: the folder of the dashboard.
     """
 
     file: Path | None = None
+    pages: Path | None = None
     allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
     hosts: tuple[str, ...] = ()
     probes: tuple[str, ...] = ("127.0.0.0/8", "::1/128")

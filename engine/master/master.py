@@ -121,7 +121,7 @@ class Master:
         self._late["ask"] = Relay(self._inquiries).ask
         told = (self._nursery, self._inquiries, lambda: self._stats()["cache"])
         self._late["policy"] = PolicySwitch(parts.policies, settings.cache, *told).ask
-        self._telling = Telling(self._stats, self._obstacle, self._nursery.succeed)
+        self._telling = Telling(self._stats, self._obstacle, self._inquiries, self._nursery.succeed)
         undo.callback(self._nursery.close)
         undo.callback(self._end_children)
         secure = frozenset(number for number, listener in enumerate(self._listeners) if listener.secure)
@@ -197,6 +197,7 @@ class Master:
         if self._control is not None:
             self._control.tick(now_ns)
         self._inquiries.tick(now_ns)
+        self._telling.tick(now_ns)
         self._look_after_stalled(now_ns)
         self._renew(now_ns)
         if self._stat_file is not None:

@@ -14,13 +14,14 @@ from time import monotonic_ns
 
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.ranges import Span, partial_content
-from wsrv.engine.http.response import build_head
+from wsrv.engine.http.response import HeadTemplate, build_head
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE, WRITE, Connection, Connections
+from wsrv.engine.worker.mishaps import Mishaps
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
@@ -45,6 +46,8 @@ class Delivery:
         self._ledger = ledger
         self._format = log_format
         self._nobody = log_format.client(b"", b"")
+        # The last errors, for who watches.
+        self.mishaps = Mishaps()
 
     @staticmethod
     def connection(request: Request) -> bytes:
@@ -86,6 +89,7 @@ class Delivery:
         self._record(page.status, len(head) + len(body), text)
         talk.out.extend((head, body))
         talk.closing = talk.lingers = True
+        self.mishaps.note(page.status, raw_line)
 
     def turn_away(self, conn: Connection, page: Entity, now_ns: int) -> None:
         """Answer a connection that is refused before anything of it is read: no request, no log line."""
@@ -135,11 +139,18 @@ class Delivery:
             talk.stream = Stream(request, entity.status, fd, head, (Span(0, entity.length),))
         talk.closing = not request.persistent
 
-    def interim(self, conn: Connection, head: bytes) -> None:
-        """Send an interim response at once, after what is still to be written."""
+    def begin_events(self, conn: Connection, head: HeadTemplate, beginning: bytes) -> None:
+        """Answer for a path of the server's own with what goes on until the connection ends: counted once."""
+        self._ledger.counts[INTERNAL] += 1
+        answer = head.render(self._clock.date) + beginning
+        self._ledger.counts[BYTES_SENT] += len(answer)
+        conn.dialogue().out.append(answer)
+
+    def send(self, conn: Connection, piece: bytes) -> None:
+        """Send an interim response, or an event, at once, after what is still to be written."""
         talk = conn.dialogue()
-        self._ledger.counts[BYTES_SENT] += len(head)
-        talk.out.append(head)
+        self._ledger.counts[BYTES_SENT] += len(piece)
+        talk.out.append(piece)
         self.push(conn)
 
     def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
@@ -161,6 +172,8 @@ class Delivery:
         talk.closing = not request.persistent
         # A body may still be on its way where its end was not waited for.
         talk.lingers = talk.closing and status >= 400
+        if status >= 400:
+            self.mishaps.note(status, request.raw_line)
 
     def _partial(self, request: Request, entity: Entity, spans: Sequence[Span]) -> tuple[bytes, list[bytes | Span]]:
         """Head and body of the 206 that carries `spans`."""

@@ -166,8 +166,14 @@ class Intake:
         for conn, request, entity in self._inside.told(now_ns):
             self._resume(conn, now_ns, partial(self._inside.resume, conn, request, entity))
 
+    def drain(self) -> None:
+        """Answer what comes, and let no connection stay for more."""
+        self.draining = True
+        self._inside.drain()
+
     def tick(self, now_ns: int) -> None:
-        """Let nobody wait for the master for ever."""
+        """Look after who watches, and let nobody wait for the master for ever."""
+        self._inside.tick(now_ns)
         for conn, request, entity in self._inside.overdue(now_ns):
             self._resume(conn, now_ns, partial(self._inside.resume, conn, request, entity))
 
@@ -288,7 +294,7 @@ class Intake:
             self._give_up(conn, request, _TOO_MUCH, now_ns)
             return False
         if awaits_continue(line, known.fields) and not talk.buffer:
-            self._delivery.interim(conn, _CONTINUE)
+            self._delivery.send(conn, _CONTINUE)
             if conn.state == CLOSED:
                 return False
         talk.request, talk.body = request, body

@@ -190,6 +190,7 @@ class Worker:
         change = Change(self._shelf.store, self._station.policies, self._share(settings))
         return {
             **Inspection(self._shelf, self._hottest).handlers(),
+            "errors": self._delivery.mishaps.errors,
             "policy": change.policy,
             "sample": self._sample,
             "sampled": self._sample,
@@ -372,7 +373,7 @@ class Worker:
         if not self._drain_until_ns:
             self._drain_until_ns = now_ns + grace_ns
             self._shelf.forget()
-            self._intake.draining = True
+            self._intake.drain()
             # First: a connection that woke nobody but us would wake nobody after it.
             self._listen(False)
             while batch := self._take(now_ns):

@@ -1,13 +1,17 @@
 """The bundled site: whole, readable without anything from elsewhere, and small where errors are concerned."""
 
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from wsrv.engine.worker.dashboard import Dashboard
+
 WWW = Path(__file__).resolve().parents[2] / "www"
 STATUSES = (400, 401, 403, 404, 405, 406, 408, 412, 413, 414, 416, 417, 429, 431, 500, 501, 503, 505)
-PAGES = sorted(WWW.rglob("*.html"))
+DASHBOARD = WWW / "dashboard" / "index.html"
+PAGES = sorted(set(WWW.rglob("*.html")) - {DASHBOARD})
 # With a head of some 250 bytes an error fits into one segment (1,460 bytes on Ethernet).
 MAX_ERROR_PAGE_BYTES = 1200
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -55,6 +59,25 @@ def test_a_page_is_well_nested_and_refers_only_to_files_that_exist(page: Path) -
     assert "script" not in outline.tags
     assert {"html", "title", "main", "h1"} <= set(outline.tags)
     assert [reference for reference in outline.references if not target_of(page, reference).is_file()] == []
+
+
+def test_the_dashboard_is_well_nested_and_loads_only_what_lies_beside_it() -> None:
+    outline = Outline(DASHBOARD)
+    assert {"html", "title", "main", "h1", "noscript"} <= set(outline.tags)
+    assert {r for r in outline.references if "/" in r or ":" in r} == set()
+    loaded = set(outline.references) - {"stats.json", "metrics", "#numbers"}
+    files = Dashboard(DASHBOARD.parent).files
+    assert loaded <= {name.decode() for name in files}
+    # What one script loads is there too.
+    text = "".join((entity.body or b"").decode() for name, entity in files.items() if not name.startswith(b"uplot"))
+    assert set(re.findall(r"from '\./([^']+)'", text)) <= {name.decode() for name in files}
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "").replace("HTTP", "")
+
+
+def test_what_others_made_is_shipped_with_its_licence() -> None:
+    folder = DASHBOARD.parent / "uplot"
+    assert "MIT" in (folder / "LICENSE").read_text()
+    assert re.search(r"uPlot \(v\d+\.\d+\.\d+\)", (folder / "uPlot.iife.min.js").read_text())
 
 
 @pytest.mark.parametrize("status", STATUSES)
