@@ -68,14 +68,14 @@ def find(name: str | None, directory: str | None) -> "RunningServer":
     raise Stop(NO_SERVER, "no server runs; start one with: wsrv serve")
 
 
-def ask(server: "RunningServer", request: dict[str, Any]) -> dict[str, Any]:
-    """What the server answers. Raises Stop."""
+def ask(server: "RunningServer", request: dict[str, Any], timeout_seconds: float = 5.0) -> dict[str, Any]:
+    """What the server answers, within that time. Raises Stop."""
     from wsrv.engine.master.ask import NoAnswer, Refused
     from wsrv.engine.master.ask import ask as ask_master
 
     who = f"server {server.name} (pid {server.pid or 'unknown'})"
     try:
-        return ask_master(server.socket_path, request)
+        return ask_master(server.socket_path, request, timeout_seconds)
     except NoAnswer as error:
         raise Stop(NO_SERVER, f"{who}: {error}") from error
     except Refused as error:

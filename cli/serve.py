@@ -76,7 +76,8 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     file = config_file(config, os.environ)
     values = resolve(flags, os.environ, file)
     voice = TerminalVoice(quiet, verbose)
-    settings = engine_settings(in_force(values), file)
+    started = in_force(values)
+    settings = engine_settings(started, file)
     if faults := site_faults(values):
         raise Stop(USAGE, "\n".join(faults))
 
@@ -86,6 +87,7 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     settings = with_types(settings, chosen.types)
 
     from wsrv.cli.browser import open_page
+    from wsrv.cli.renewing import Renewing
     from wsrv.engine.master.master import serve
     from wsrv.engine.master.outcome import CannotStart
 
@@ -97,8 +99,10 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
         voice.warn(line)
     if os.geteuid() == 0:
         voice.warn("running as root, so workers can read every file of this machine; better use an ordinary user")
+    serving = partial(open_page, voice=voice) if values["server.open"].value else None
+    renew = Renewing(config, flags, dict(os.environ), file, started, chosen)
     try:
-        serve(settings, chosen, voice, partial(open_page, voice=voice) if values["server.open"].value else None)
+        serve(settings, chosen, voice, serving, renew)
     except CannotStart as error:
         raise Stop(CANNOT_START, str(error)) from error
 
@@ -144,7 +148,11 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
         tls=TlsSettings(certificate_files, value("tls.redirect")),
         proxy=ProxySettings(value("proxy.trusted"), value("proxy.protocol"), value("proxy.field")),
         process=ProcessSettings(
-            workers=value("server.workers"), threads=value("server.threads"), queue=value("server.queue")
+            workers=value("server.workers"),
+            threads=value("server.threads"),
+            queue=value("server.queue"),
+            stall_seconds=value("server.stall_timeout"),
+            requests=value("server.max_requests"),
         ),
         limits=LimitSettings(
             fields=value("limits.fields"),

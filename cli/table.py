@@ -48,6 +48,8 @@ class Setting:
     help: str
     option: bool = True
     auto: str = ""
+    # Whether a reload leaves it as it was at the start.
+    restart: bool = False
 
     @property
     def _name(self) -> str:
@@ -113,7 +115,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Where to listen: address:port, unix:path; the option again for more.",
         auto="on host and port",
     ),
-    Setting("server.socket_mode", Mode(), "0666", "Permissions of Unix sockets.", option=False),
+    Setting("server.socket_mode", Mode(), "0666", "Permissions of Unix sockets.", option=False, restart=True),
     Setting(
         "server.workers",
         Count(1, 1024, auto=True),
@@ -123,8 +125,18 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("server.threads", Count(1, 1024), 10, "Threads a worker, for file work that would block."),
     Setting("server.queue", Count(1, 65536), 1024, "Connections that may wait for one worker; past it, 503."),
-    Setting("server.ipc", Part("transport"), "socketpair", "How a connection travels from master to worker."),
-    Setting("server.sync", Part("primitive"), "posix", "What guards the things that processes share."),
+    Setting("server.max_requests", Count(0, 1_000_000_000), 0, "Requests after which a worker is replaced; 0: never."),
+    Setting(
+        "server.stall_timeout",
+        Seconds(zero=True),
+        "10s",
+        "A worker that stands still for so long is replaced; 0: never.",
+        option=False,
+    ),
+    Setting(
+        "server.ipc", Part("transport"), "socketpair", "How a connection travels from master to worker.", restart=True
+    ),
+    Setting("server.sync", Part("primitive"), "posix", "What guards the things that processes share.", restart=True),
     Setting("tls.cert", Places(off=True), OFF, "Certificate with its chain, PEM; the option again for more."),
     Setting(
         "tls.key",
@@ -138,7 +150,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("proxy.protocol", Switch(), False, "Their connections begin with a PROXY header.", option=False),
     Setting("proxy.field", ProxyField(), "any", "Where they say it; with any, both must agree.", option=False),
     Setting("cache.policy", Part("policy"), "lru", "What leaves the cache when it is full."),
-    Setting("cache.scope", OneOf("process", "shared"), "process", "A cache for each worker, or one for all of them."),
+    Setting(
+        "cache.scope",
+        OneOf("process", "shared"),
+        "process",
+        "A cache for each worker, or one for all of them.",
+        restart=True,
+    ),
     Setting("cache.size", Size(), "64MiB", "Bytes that may be cached, all workers together."),
     Setting("cache.max_object", Size(), "1MiB", "A larger file is sent uncached.", option=False),
     Setting("cache.revalidate", Seconds(zero=True), "1s", "How old a check may be before a hit.", option=False),
@@ -178,11 +196,17 @@ SETTINGS: tuple[Setting, ...] = (
         "Requests of one client address at once; 0: as many as in a second.",
         option=False,
     ),
-    Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output."),
+    Setting("log.file", Place(dash=True), "-", "Where the access log goes; - is standard output.", restart=True),
     Setting("log.format", LogFormat(), "combined", "How a line of the access log looks."),
-    Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False),
-    Setting("log.keep", Count(0, 1000), 5, "Rotated logs that remain.", option=False),
-    Setting("server.stat_file", Place(off=True), OFF, "Rewritten every 5 s: active, bytes, 200, 404, 5xx, total."),
+    Setting("log.max_size", Size(), "10MB", "The log is rotated past this; 0: never.", option=False, restart=True),
+    Setting("log.keep", Count(0, 1000), 5, "Rotated logs that remain.", option=False, restart=True),
+    Setting(
+        "server.stat_file",
+        Place(off=True),
+        OFF,
+        "Rewritten every 5 s: active, bytes, 200, 404, 5xx, total.",
+        restart=True,
+    ),
     Setting("status.allow", Peers(), "127.0.0.0/8, ::1/128", "Clients that may see /_wsrv/.", option=False),
     Setting("status.hosts", Hosts(), "localhost", "Names by which /_wsrv/ may be asked for.", option=False),
     Setting(
@@ -192,13 +216,21 @@ SETTINGS: tuple[Setting, ...] = (
         "Clients that may ask /_wsrv/health and /_wsrv/ready.",
         option=False,
     ),
-    Setting("server.name", ServerName(auto=True), AUTO, "What `wsrv stats` calls this server.", auto="its port"),
+    Setting(
+        "server.name",
+        ServerName(auto=True),
+        AUTO,
+        "What `wsrv stats` calls this server.",
+        auto="its port",
+        restart=True,
+    ),
     Setting(
         "server.runtime_dir",
         Place(folder=True, auto=True),
         AUTO,
         "Where running servers are found.",
         auto="$RUNTIME_DIRECTORY, $XDG_RUNTIME_DIR/wsrv or /tmp/wsrv-UID",
+        restart=True,
     ),
     Setting("server.open", Switch(), False, "Open a browser once the server answers."),
 )

@@ -69,6 +69,10 @@ class ProcessSettings:
     workers: int = 1
     threads: int = 10
     queue: int = 1024
+    # A worker whose loop stands still for so long is replaced; 0 never.
+    stall_seconds: float = 10.0
+    # A worker is replaced after so many requests, and up to a tenth more; 0 never.
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +231,17 @@ class RuntimeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What a service manager has given us: where it wants to be told what we do, and how often it must hear of us.
+
+    `notify` is a path, or a name in the abstract namespace with @ before it; empty for nobody.
+    """
+
+    notify: str = ""
+    watchdog_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything, as serve hands it to the master."""
 
@@ -241,3 +256,4 @@ class Settings:
     log: LogSettings = field(default_factory=LogSettings)
     status: StatusSettings = field(default_factory=StatusSettings)
     hosts: tuple[HostSettings, ...] = ()
+    service: ServiceSettings = field(default_factory=ServiceSettings)

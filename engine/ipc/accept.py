@@ -34,12 +34,12 @@ _WORKER_ROUND = 16
 
 
 class Acceptor:
-    """Takes connections off `listener`, the server's listener number `number`."""
+    """Takes connections off `listener`, the server's listener number `number`, which may change."""
 
     def __init__(self, listener: socket.socket, number: int) -> None:
         self._fd = listener.fileno()
         self._family = int(listener.family)
-        self._number = number
+        self.number = number
         self._serial = 0
         self._address = ctypes.create_string_buffer(_ADDRESS_BYTES)
         self._raw = memoryview(self._address)
@@ -55,7 +55,7 @@ class Acceptor:
         now_ns = monotonic_ns()
         listener = self._fd
         at, length_at = self._addresses
-        raw, number, family, serial = self._raw, self._number, self._family, self._serial
+        raw, number, family, serial = self._raw, self.number, self._family, self._serial
         # What accept4 puts there is the length of this family's addresses, whoever connects.
         self._length.value = _ADDRESS_BYTES
         while len(batch) < limit:
@@ -81,11 +81,15 @@ class AcceptingSource:
     When descriptors are exhausted nothing is lost: connections wait in the kernel until there is room.
     """
 
-    def __init__(self, listeners: Sequence[socket.socket], events: int = select.EPOLLIN) -> None:
+    def __init__(
+        self, listeners: Sequence[socket.socket], events: int = select.EPOLLIN, numbers: Sequence[int] | None = None
+    ) -> None:
+        """`numbers` are those of the listeners; as they stand when it is not given."""
         self.lost = 0
         self.events = events
         self._listeners = listeners
-        self._acceptors = [Acceptor(listener, number) for number, listener in enumerate(listeners)]
+        known = range(len(listeners)) if numbers is None else numbers
+        self._acceptors = [Acceptor(listener, number) for number, listener in zip(known, listeners, strict=True)]
 
     def fds(self) -> Sequence[int]:
         """The listeners; one is readable while a connection waits."""

@@ -93,3 +93,12 @@ class Transport(Protocol):
         `listeners`, one at least, listen already and stay the caller's: TCP ones and Unix ones. Where workers accept,
         a record names its listener by the place in this sequence.
         """
+
+    @classmethod
+    def succeed(
+        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
+    ) -> list[Channel]:
+        """As `open`, for workers that are to follow those of the channels `before`, which go on until they are closed.
+
+        Nobody who waits in a listener that stays may be lost when they are. Raises OSError.
+        """

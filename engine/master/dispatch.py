@@ -32,13 +32,21 @@ class Dispatcher:
     def __init__(
         self, listeners: Sequence[socket.socket], slots: Sequence[Slot], refuse: Callable[[int, str, int], None]
     ) -> None:
-        self._acceptors = {listener.fileno(): Acceptor(listener, number) for number, listener in enumerate(listeners)}
-        self._slots = slots
+        self._acceptors: dict[int, Acceptor] = {}
         self._refuse = refuse
-        self._turn = 0
+        self.turn_to(listeners, slots)
         self._reserve = first_reserved()
         # Workers that drain take nothing more: what comes back from a slot now is refused.
         self.drains = False
+
+    def turn_to(self, listeners: Sequence[socket.socket], slots: Sequence[Slot]) -> None:
+        """Accept on these listeners from now on, numbered as they stand, and share out between these slots."""
+        before, self._acceptors = self._acceptors, {}
+        for number, listener in enumerate(listeners):
+            acceptor = self._acceptors[listener.fileno()] = before.get(listener.fileno()) or Acceptor(listener, number)
+            acceptor.number = number
+        self._slots = slots
+        self._turn = 0
 
     def accept(self, listener: int) -> int:
         """Take in what is waiting on the descriptor `listener`, up to a round's worth, and pass it on; how many.
@@ -83,18 +91,33 @@ class Dispatcher:
             slot.queue.release(had - sent)
         return sent
 
-    def take_back(self, slot: Slot) -> int:
-        """Dispatch elsewhere what waits for a worker that stands still; how many connections."""
+    def take_back(self, slot: Slot, numbers: Sequence[int | None] | None = None) -> int:
+        """Dispatch elsewhere what waits for a worker that stands still, or is gone for good; how many connections.
+
+        `numbers` are what the listeners of that slot are called now, None one that is no more; None when they are
+        called what they were.
+        """
         channel = slot.channel
         before = channel.lost
         count = 0
         while back := channel.reclaim():
             slot.queue.release(len(back))
             count += len(back)
-            self.pass_on(back, "worker_stalled")
+            self.pass_on(back if numbers is None else self._renumber(back, numbers), "worker_stalled")
         if channel.lost != before:
             slot.queue.release(channel.lost - before)
         return count
+
+    def _renumber(self, batch: list[Arrival], numbers: Sequence[int | None]) -> list[Arrival]:
+        """`batch` with the numbers that its listeners have now; who came by one that is no more is refused."""
+        found = []
+        for fd, record in batch:
+            number = numbers[record[3]]
+            if number is None:
+                self._refuse(fd, "listener_closed", 0)
+            else:
+                found.append((fd, (*record[:3], number, *record[4:])))
+        return found
 
     def settle(self, slot: Slot) -> None:
         """Finish what the worker of `slot` has taken, and refuse what it could not take."""

@@ -24,7 +24,10 @@ _EXIT_BUG = 70
 
 
 def fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
-    """Fork a child that does `work` and ends; its pid. SIGTERM waits in the child until `work` unblocks it."""
+    """Fork a child that does `work` and ends; its pid. SIGTERM and SIGUSR2 wait until `work` unblocks them.
+
+    Raises OSError where there can be no more processes.
+    """
     strangers = [t.name for t in threading.enumerate() if t is not threading.main_thread()]
     if strangers:
         raise CannotStart(f"a plugin has started thread {strangers[0]!r}, and a process with threads must not fork")
@@ -41,7 +44,7 @@ def fork(keep: list[int], name: str, work: Callable[[], None]) -> int:
     status = _EXIT_BUG
     try:
         _settle_in(keep, name)
-        signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGTERM})
+        signal.pthread_sigmask(signal.SIG_SETMASK, before | {signal.SIGTERM, signal.SIGUSR2})
         work()
         status = 0
     except BaseException:

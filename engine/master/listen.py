@@ -50,6 +50,10 @@ class Listener:
         self.url = url(made, secure)
         self._path = path
 
+    def with_secure(self, secure: bool) -> "Listener":
+        """The same, which speaks TLS or does not. The two share what they listen on: one of them is to be closed."""
+        return self if secure == self.secure else Listener(self.socket, secure, self._path)
+
     def close(self) -> None:
         """Listen no more, and take the name of a Unix socket away. By the master; again, it does nothing."""
         if self._path is not None:

@@ -2,25 +2,22 @@
 """Opening the log, claiming the name, catching signals, making slots."""
 
 import contextlib
+import os
 import resource
 import select
 import signal
 import socket
-from array import array
 from collections.abc import Mapping as Commands
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wsrv.engine.log.destination import Destination, open_destination
+from wsrv.engine.master.births import cache_cell, cells_for, rows_for
 from wsrv.engine.master.control import ControlServer, Handler, LateHandler, listen
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.runtime import RuntimeFolder
-from wsrv.engine.master.slot import Slot
-from wsrv.engine.master.supervise import cache_cell, cells_for, rows_for
-from wsrv.engine.settings import SHARED, LogSettings, ProcessSettings, RuntimeSettings, Settings
+from wsrv.engine.settings import SHARED, LogSettings, RuntimeSettings, Settings
 from wsrv.engine.shm.mapping import Mapping
-from wsrv.engine.sync.counting import CountedSemaphore, Tally
 from wsrv.engine.sync.primitive import CELL_BYTES
 
 if TYPE_CHECKING:
@@ -116,36 +113,49 @@ def load_certificates(settings: Settings, voice: Voice) -> "Certificates | None"
     return certificates
 
 
-def make_slots(
-    settings: ProcessSettings,
-    parts: Parts,
-    listeners: Sequence[socket.socket],
-    queue_use: "array[int]",
-    undo: contextlib.ExitStack,
-) -> tuple[list[Slot], Mapping]:
-    """The slots of all workers and the mapping that they share; the use of their queues is counted in `queue_use`."""
-    mapping = Mapping(cells_for(settings.workers), CELL_BYTES, rows_for(settings.workers))
+def room_for(workers: int) -> int:
+    """How many workers a server may come to have while it runs: twice those of the start, or one for each CPU."""
+    return max(2 * workers, os.cpu_count() or 1)
+
+
+class Terminal:
+    """The terminal that this process was started from, if there was one."""
+
+    def __init__(self) -> None:
+        self._was_there = _has_terminal()
+
+    def is_gone(self) -> bool:
+        """Whether there was one, and it has been closed since."""
+        return self._was_there and not _has_terminal()
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True
+
+
+def make_mapping(room: int, undo: contextlib.ExitStack) -> Mapping:
+    """The memory that all processes share, for so many workers and as many that follow them."""
+    mapping = Mapping(cells_for(room), CELL_BYTES, rows_for(room))
     undo.callback(mapping.close)
-    slots = []
-    tally = Tally(queue_use, 0)
-    for number, channel in enumerate(parts.transport.open(listeners, settings.workers, settings.queue)):
-        undo.callback(channel.close)
-        queue = parts.primitive.semaphore("queue", mapping.cell(number), settings.queue)
-        undo.callback(queue.close)
-        slots.append(Slot(number, channel, CountedSemaphore(queue, tally), settings.queue))
-    return slots, mapping
+    return mapping
 
 
-def make_cache(settings: Settings, parts: Parts, mapping: Mapping, undo: contextlib.ExitStack) -> "SharedCache | None":
+def make_cache(
+    settings: Settings, parts: Parts, mapping: Mapping, room: int, undo: contextlib.ExitStack
+) -> "SharedCache | None":
     """The cache of all workers, where they share one. Raises CannotStart."""
     if settings.cache.scope != SHARED:
         return None
     from wsrv.engine.master.sharedcache import SharedCache
 
-    workers = settings.process.workers
-    cell = mapping.cell(cache_cell(workers))
+    cell = mapping.cell(cache_cell(room))
     try:
-        cache = SharedCache(settings.cache, settings.hosts, workers, rows_for(workers), parts.primitive, cell)
+        workers, rows = settings.process.workers, rows_for(room)
+        cache = SharedCache(settings.cache, settings.hosts, workers, rows, parts.primitive, cell)
     except (OSError, MemoryError, OverflowError, ValueError) as error:
         raise CannotStart(f"cannot have {settings.cache.capacity_bytes} bytes of shared memory: {error}") from error
     undo.callback(cache.close)

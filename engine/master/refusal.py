@@ -33,7 +33,7 @@ class Refuser:
 
         `secure` are the numbers of the listeners whose clients expect TLS: a page would mean nothing to them.
         """
-        self._secure = secure
+        self.secure = secure
         self.reasons: Counter[str] = Counter()
         self._epoll = epoll
         self._page = page
@@ -46,7 +46,7 @@ class Refuser:
         """Answer 503 on `fd`, a connection of this listener, which is this object's from now on."""
         self.reasons[reason] += 1
         now_ns = monotonic_ns()
-        answer = TLS_ALERT if listener in self._secure else self._answer(now_ns)
+        answer = TLS_ALERT if listener in self.secure else self._answer(now_ns)
         try:
             self._read_past(fd)
             os.write(fd, answer)

@@ -54,13 +54,22 @@ class SharedCache:
         cell: memoryview,
     ) -> None:
         """`rows`: of statistics, one for each worker that may live at the same time. Raises OSError."""
-        self._names = host_names(hosts)
-        self._revalidate_ns = int(settings.revalidate_seconds * 1e9)
+        self.learn(settings, hosts)
         fronts_bytes = settings.capacity_bytes // _FRONTS_SHARE
         lock: Lock = primitive.lock("cache_writer", cell)
         self._arena = Arena(settings.capacity_bytes - fronts_bytes, rows, settings.max_object_bytes)
         bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.memory = SharedMemory(self._arena, lock, bell, fronts_bytes // workers)
+        self._fronts_bytes = fronts_bytes
+
+    def learn(self, settings: CacheSettings, hosts: tuple[HostSettings, ...]) -> None:
+        """What keepers to come say of entries: the names of their sites, and which look at a file was too long ago."""
+        self._names = host_names(hosts)
+        self._revalidate_ns = int(settings.revalidate_seconds * 1e9)
+
+    def memory_of(self, workers: int) -> SharedMemory:
+        """The memory as one of so many workers has it."""
+        return self.memory._replace(front_bytes=self._fronts_bytes // workers)
 
     def fds(self) -> list[int]:
         """What a child that uses it has to keep."""

@@ -3,6 +3,7 @@
 
 import socket
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from wsrv.engine.ipc.transport import Channel
 from wsrv.engine.shm.histogram import BUCKETS
@@ -10,6 +11,9 @@ from wsrv.engine.shm.row import CLOSED, COUNTERS, COVERED, GAUGES, LOG_DROPPED, 
 from wsrv.engine.sync.need import Need
 from wsrv.engine.sync.primitive import SEMAPHORE, Semaphore
 from wsrv.engine.worker.pool import PoolLocks
+
+if TYPE_CHECKING:
+    from wsrv.engine.master.generation import Generation
 
 NEEDS = (Need("the connection queue", SEMAPHORE),)
 
@@ -42,7 +46,7 @@ class WorkerProcess(Process):
     ready: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """One place for a worker. `queue` counts the free places in `channel`; `stalled` while its worker stands still."""
 
@@ -50,9 +54,16 @@ class Slot:
     channel: Channel
     queue: Semaphore
     capacity: int
+    generation: "Generation"
+    # The number of the cell that the queue is in.
+    cell: int = 0
     process: WorkerProcess | None = None
     restarts: int = 0
     stalled: bool = False
+    # How often in a row it was found so.
+    looks: int = 0
+    # When its worker, which leaves, is ended; 0 while it stays.
+    leaves_by_ns: int = 0
     # What was hot with the worker that was here last, for the next one.
     legacy: tuple[bytes, ...] = ()
 

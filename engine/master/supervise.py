@@ -4,123 +4,87 @@
 #         successor, its guards are not used again.
 # Rule 2: a worker that drains of its own accord says so once it takes nothing more; its successor begins at once, and
 #         the leaver is only waited for.
+# Rule 3: of the next generation no worker is replaced before all serve: one that dies tells that its settings may not
+#         do. Of one that leaves none is replaced at all; who takes too long is ended.
+# Rule 4: where there can be no more processes, it is tried again, later and later; nobody is told twice.
 """Starting, reaping and replacing children."""
 
 import os
 import select
 import signal
 import socket
-from functools import partial
+from collections.abc import Callable, Iterator
 from time import monotonic_ns
-from typing import TYPE_CHECKING
 
 from wsrv.engine.ipc.question import KEEPER, Message
-from wsrv.engine.log.destination import Destination
-from wsrv.engine.log.format import FORMATS
-from wsrv.engine.log.writer import serve_log
-from wsrv.engine.master.fork import ending, fork
+from wsrv.engine.master.births import Births
+from wsrv.engine.master.fork import ending
+from wsrv.engine.master.generation import Generation
 from wsrv.engine.master.outcome import CannotStart, Voice
-from wsrv.engine.master.parts import Parts
 from wsrv.engine.master.slot import KeeperProcess, Process, Slot, Totals, WorkerProcess
-from wsrv.engine.settings import Settings
-from wsrv.engine.shm.clients import ClientTables
-from wsrv.engine.shm.hottest import HotLists
-from wsrv.engine.shm.mapping import Mapping
-from wsrv.engine.shm.row import TAIL_WORD, Ledger
-from wsrv.engine.sync.primitive import CELL_BYTES
-from wsrv.engine.worker.loop import Station, Worker
-from wsrv.engine.worker.pool import PoolLocks
-
-if TYPE_CHECKING:
-    from wsrv.engine.master.sharedcache import SharedCache
-    from wsrv.engine.tls.certificates import Certificates
+from wsrv.engine.shm.row import TAIL_WORD
 
 # Deaths before ready that end the server: the third says that the fourth would be the same.
 _MAX_STILLBIRTHS = 3
 _BACKOFF_NS = 100_000_000
-# Places in the file pool's queue, per thread: a job waits for the disk, not for a place.
-_PLACES_PER_THREAD = 16
-# Rows for twice the workers, for a time when old and new ones live side by side, and spares.
-_SPARE_ROWS = 2
-_POOL_CELLS = 3
-
-
-def rows_for(workers: int) -> int:
-    """Statistics rows that so many workers need."""
-    return 2 * workers + _SPARE_ROWS
-
-
-def cells_for(workers: int) -> int:
-    """Cells of guards that so many workers need: a queue's for each slot, those of a pool for each row, the cache's."""
-    return workers + rows_for(workers) * _POOL_CELLS + 1
-
-
-def cache_cell(workers: int) -> int:
-    """The cell of the shared cache's lock."""
-    return cells_for(workers) - 1
-
-
-def _line() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a line between master and worker."""
-    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    for end in ends:
-        end.setblocking(False)
-    return ends
+# Without room for another process: the longest wait before the next try.
+_MOST_BACKOFF_NS = 2_000_000_000
 
 
 class Nursery:
-    """Makes children, watches them through `epoll`, and replaces those that die."""
+    """Watches the children through `epoll`, and replaces those that die."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        parts: Parts,
-        mapping: Mapping,
-        slots: list[Slot],
-        log: Destination,
-        epoll: select.epoll,
-        voice: Voice,
-        certificates: "Certificates | None" = None,
-        secure_port: int = 0,
-        cache: "SharedCache | None" = None,
-    ) -> None:
-        self._cache = cache
-        self._certificates = certificates
-        self._secure_port = secure_port
-        self._settings = settings
-        self._parts = parts
-        # That of workers to come; the master may change it.
-        self.policy = parts.policy
-        self._mapping = mapping
-        self._log = log
-        self._slots = slots
+    def __init__(self, births: Births, generation: Generation, epoll: select.epoll, voice: Voice) -> None:
+        self._births = births
         self._epoll = epoll
         self._voice = voice
-        self._free = list(range(len(mapping.rows)))
-        self._clients = ClientTables(len(mapping.rows)) if settings.limits.bounds_guests else None
-        self._hottest = HotLists(len(mapping.rows))
+        self.current = generation
+        # The one that is to follow, while its workers come up.
+        self.coming: Generation | None = None
+        # Slots of generations before, each until its last worker is gone.
+        self.leaving: list[Slot] = []
+        # Told of a worker of the next generation that has died, and how; of a slot whose last worker is gone.
+        self.when_stillborn: Callable[[Slot, str], None] = lambda slot, how: None
+        self.when_left: Callable[[Slot], None] = lambda slot: None
         self._leavers: list[WorkerProcess] = []
-        self._lifeline, self._lifeline_end = os.pipe2(os.O_CLOEXEC)
-        self._master = os.pidfd_open(os.getpid())
-        self.ready = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.retired = Totals()
         self.log_writer: Process | None = None
         self.keeper: KeeperProcess | None = None
-        self._keeper_due_ns = 0
         self._keeper_is_renewed = False
         self._stillbirths = 0
-        self._due: dict[int, int] = {}
+        self._refusals = 0
+        # When to try again to begin a worker, by its slot; the log writer; the keeper. Zero: nothing to try.
+        self._due: dict[Slot, int] = {}
+        self._log_due_ns = 0
+        self._keeper_due_ns = 0
         self._replaces = True
         self._log_is_given_up = False
 
+    @property
+    def ready(self) -> int:
+        """An eventfd: readable when a worker has come up."""
+        return self._births.ready
+
+    @property
+    def births(self) -> Births:
+        """What makes the children."""
+        return self._births
+
     # Births.
 
+    def begin(self) -> None:
+        """Fork everybody for the first time. Raises CannotStart."""
+        try:
+            self.start_log_writer()
+            self.start_keeper()
+            for slot in self.current.slots:
+                slot.process = self._births.worker(slot)
+        except OSError as error:
+            raise CannotStart(f"cannot start a process: {error.strerror}; a bound of processes or memory?") from error
+
     def start_log_writer(self) -> None:
-        """Fork the log writer."""
-        keep = [self._mapping.bell, self._lifeline, *self._log.kept_fds()]
-        work = partial(serve_log, self._mapping, self._log, self._lifeline, self._voice.warn)
-        pid = fork(keep, "wsrv: log", work)
-        self.log_writer = Process(pid, self._watch(pid))
+        """Fork the log writer. Raises OSError."""
+        self.log_writer = self._births.log_writer()
 
     def reopen_log(self) -> None:
         """Have the log file opened anew: it was moved away. A log writer that begins opens it anyway."""
@@ -128,14 +92,9 @@ class Nursery:
             signal.pidfd_send_signal(self.log_writer.pidfd, signal.SIGUSR1)
 
     def start_keeper(self) -> None:
-        """Fork the keeper of the shared cache, where there is one."""
-        if self._cache is not None:
-            asked, theirs = _line()
-            keep = [self._lifeline, theirs.fileno(), *self._cache.fds()]
-            pid = fork(keep, "wsrv: cache", partial(self._cache.keep, self.policy, self._lifeline, theirs))
-            theirs.close()
-            self._epoll.register(asked, select.EPOLLIN)
-            self.keeper = KeeperProcess(pid, self._watch(pid), asked)
+        """Fork the keeper of the shared cache, where there is one. Raises OSError."""
+        if self._births.cache is not None:
+            self.keeper = self._births.keeper(self._births.cache, self.current.policy)
 
     def renew_keeper(self) -> None:
         """Let a successor of the keeper begin, with the policy of now. It has nothing that its successor needs."""
@@ -144,85 +103,80 @@ class Nursery:
             signal.pidfd_send_signal(self.keeper.pidfd, signal.SIGKILL)
 
     def start_worker(self, slot: Slot) -> None:
-        """Fork a worker into `slot`, which has none."""
-        number = self._free.pop(0)
-        row = self._mapping.rows[number]
-        locks = self._pool_locks(number)
-        guard_fds = [fd for guard in (slot.queue, *locks) for fd in guard.fds()]
-        (line, their_line), (asked, their_asked) = _line(), _line()
-        shared = [self._mapping.bell, self._master, self.ready, self._lifeline_end]
-        cache = self._cache
-        if cache is not None:
-            shared += cache.fds()
-        keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), their_asked.fileno(), *shared]
+        """Fork a worker into `slot`, which has none; later, where there can be no more processes now."""
+        try:
+            slot.process = self._births.worker(slot)
+        except OSError as error:
+            self._due[slot] = self._later(f"a worker: {error.strerror}")
+        else:
+            self._refusals = 0
 
-        # Once: who dies of it has a successor that begins with nothing.
-        legacy, slot.legacy = slot.legacy, ()
-
-        def work() -> None:
-            ledger = Ledger(row, self._mapping.asleep, self._mapping.bell)
-            queue = slot.queue if self._parts.transport.DISPATCHES else None
-            guards = locks.counted(ledger.counts)
-            source, tls = slot.channel.source(), (self._certificates, self._secure_port)
-            clients = None if self._clients is None else self._clients.of(number)
-            ways, policies = (their_line, their_asked, self._master, self.ready), self._parts.policies
-            # A shared cache outlives the worker, and is at hand for its successor.
-            hottest, left = (self._hottest.of(number), legacy) if cache is None else (None, ())
-            memory = None if cache is None else cache.memory
-            station = Station(
-                source, queue, guards, ledger, *ways, *tls, clients, policies, hottest, left, memory, number
-            )
-            workers, capacity_bytes = len(self._slots), self._settings.cache.capacity_bytes
-            policy = self.policy(capacity_bytes // workers if cache is None else cache.memory.front_bytes)
-            log_format = FORMATS[self._settings.log.format](slot.number)
-            Worker(self._settings, policy, log_format, station).run()
-
-        pid = fork(keep, f"wsrv: worker {slot.number}", work)
-        for theirs, ours in ((their_line, line), (their_asked, asked)):
-            theirs.close()
-            self._epoll.register(ours, select.EPOLLIN)
-        slot.process = WorkerProcess(pid, self._watch(pid), number, row, locks, line, asked)
-        self._voice.detail(f"worker {slot.number} is pid {pid}")
-
-    def _watch(self, pid: int) -> int:
-        pidfd = os.pidfd_open(pid)
-        self._epoll.register(pidfd, select.EPOLLIN)
-        return pidfd
-
-    def _pool_locks(self, number: int) -> PoolLocks:
-        """The guards of the pool of whoever has row `number`."""
-        primitive = self._parts.primitive
-        places = self._settings.process.threads * _PLACES_PER_THREAD
-        first = len(self._slots) + number * _POOL_CELLS
-        cells = [self._mapping.cell(first + i) for i in range(_POOL_CELLS)]
-        for cell in cells:
-            cell[:] = bytes(CELL_BYTES)
-        return PoolLocks(
-            primitive.semaphore("pool_empty", cells[0], places),
-            primitive.semaphore("pool_filled", cells[1], 0),
-            primitive.lock("pool_mutex", cells[2]),
-        )
+    def _later(self, what: str) -> int:
+        """When to try again, having said once that there is no room."""
+        if not self._refusals:
+            self._voice.warn(f"cannot start {what}; it is tried again")
+        self._refusals += 1
+        return monotonic_ns() + min(_BACKOFF_NS << min(self._refusals, 8), _MOST_BACKOFF_NS)
 
     def all_ready(self) -> bool:
-        """Whether every slot has a worker that serves. Call when `ready` polls readable, and after."""
-        for slot in self._slots:
+        """Whether every slot of the current generation has a worker that serves. Call when `ready` polls readable."""
+        return self._are_ready(self.current)
+
+    def next_is_ready(self) -> bool:
+        """Whether there is a next generation, and all of it serves."""
+        return self.coming is not None and self._are_ready(self.coming)
+
+    def _are_ready(self, generation: Generation) -> bool:
+        for slot in generation.slots:
             process = slot.process
             if process is not None and not process.ready and process.row.heartbeat_ns():
                 process.ready = True
                 self._stillbirths = 0
-        return all(slot.process is not None and slot.process.ready for slot in self._slots)
+        return all(slot.process is not None and slot.process.ready for slot in generation.slots)
 
     def succeed(self, line: socket.socket) -> None:
         """The worker on `line` takes nothing more: let its successor begin."""
-        slot = next((s for s in self._slots if s.process is not None and s.process.line is line), None)
-        if slot is None or slot.process is None or not self._replaces or not self._free:
+        slot = next((s for s in self._serving() if s.process is not None and s.process.line is line), None)
+        if slot is None or slot.process is None or not self._replaces or not self._births.rows_left:
             return
-        slot.legacy = tuple(self._hottest.of(slot.process.number).read())
+        slot.legacy = self.warmth(slot)
         self._leavers.append(slot.process)
         slot.process = None
         slot.channel.vacated()
         slot.restarts += 1
         self.start_worker(slot)
+
+    def warmth(self, slot: Slot) -> tuple[bytes, ...]:
+        """What is hot with the worker in `slot`."""
+        return tuple(self._births.hottest.of(slot.process.number).read()) if slot.process is not None else ()
+
+    # From one generation to the next.
+
+    def promote(self, until_ns: int) -> list[Slot]:
+        """The next generation is the current one; that of before is told to leave, by `until_ns`. Its slots."""
+        assert self.coming is not None, "there is one that comes"
+        before, self.current, self.coming = self.current, self.coming, None
+        for new, old in zip(self.current.slots, before.slots, strict=False):
+            new.restarts = old.restarts
+        self.leave(before, until_ns)
+        return before.slots
+
+    def leave(self, generation: Generation, until_ns: int) -> None:
+        """Have the workers of a generation finish, those that serve; nobody knows the others yet."""
+        for slot in generation.slots:
+            slot.leaves_by_ns = until_ns
+            self._due.pop(slot, None)
+            if slot.process is not None:
+                how = signal.SIGUSR2 if slot.process.ready else signal.SIGKILL
+                signal.pidfd_send_signal(slot.process.pidfd, how)
+        self.leaving += generation.slots
+        for slot in list(generation.slots):
+            self._see_left(slot)
+
+    def _see_left(self, slot: Slot) -> None:
+        if slot in self.leaving and slot.process is None:
+            self.leaving.remove(slot)
+            self.when_left(slot)
 
     # Deaths.
 
@@ -245,15 +199,22 @@ class Nursery:
 
         What is to be loaded into a cache of all workers one of them loads.
         """
-        workers = [(slot.number, slot.process.asked) for slot in self._slots if slot.process is not None]
-        if self._cache is not None and question.get("ask") == "warm":
+        workers = [(slot.number, slot.process.asked) for slot in self.current.slots if slot.process is not None]
+        if self._births.cache is not None and question.get("ask") == "warm":
             return workers[:1]
         if self.keeper is not None and question.get("ask") in ("entries", "show"):
             return [(KEEPER, self.keeper.asked), *workers]
         return workers
 
+    def _serving(self) -> Iterator[Slot]:
+        """The slots whose workers are replaced."""
+        yield from self.current.slots
+        if self.coming is not None:
+            yield from self.coming.slots
+
     def _find(self, pidfd: int) -> Slot | None:
-        return next((s for s in self._slots if s.process is not None and s.process.pidfd == pidfd), None)
+        everywhere = (*self._serving(), *self.leaving)
+        return next((s for s in everywhere if s.process is not None and s.process.pidfd == pidfd), None)
 
     def reap(self, pidfd: int) -> None:
         """A child is gone: settle what it left, and replace it. Raises CannotStart when replacing is hopeless."""
@@ -270,7 +231,7 @@ class Nursery:
             # In a drain too: there is text to carry until the last worker is gone, and it ends by itself then.
             if code != 0 and not self._log_is_given_up:
                 self._voice.warn(f"the log writer {ending(code)}; it is replaced")
-                self.start_log_writer()
+                self._replace_log_writer()
         elif self.keeper is not None and self.keeper.pidfd == pidfd:
             code = self._bury(self.keeper)
             self.keeper.asked.close()
@@ -282,22 +243,34 @@ class Nursery:
                 self._keeper_is_renewed = False
                 self._keeper_due_ns = monotonic_ns() + _BACKOFF_NS
 
+    def _replace_log_writer(self) -> None:
+        try:
+            self.start_log_writer()
+        except OSError as error:
+            self._log_due_ns = self._later(f"the log writer: {error.strerror}")
+
     def _reap_worker(self, slot: Slot, process: WorkerProcess) -> None:
-        self.all_ready()
+        self._are_ready(slot.generation)
         how = ending(self._bury(process))
         if process.ready:
-            slot.legacy = tuple(self._hottest.of(process.number).read())
+            slot.legacy = self.warmth(slot)
         self._settle(process)
         slot.process = None
         slot.channel.vacated()
         slot.queue.reset(slot.capacity - (slot.channel.depth() or 0))
-        if not self._replaces:
-            return
+        if slot in self.leaving:
+            self._see_left(slot)
+        elif self._replaces and slot.generation is self.coming:
+            self.when_stillborn(slot, f"worker {slot.number} {how} before the others were ready")
+        elif self._replaces:
+            self._replace(slot, process, how)
+
+    def _replace(self, slot: Slot, process: WorkerProcess, how: str) -> None:
         if not process.ready:
             self._stillbirths += 1
             if self._stillbirths >= _MAX_STILLBIRTHS:
                 raise CannotStart(f"workers do not come up: worker {slot.number} {how} before it was ready")
-            self._due[slot.number] = monotonic_ns() + _BACKOFF_NS * 2**self._stillbirths
+            self._due[slot] = monotonic_ns() + _BACKOFF_NS * 2**self._stillbirths
             return
         self._voice.warn(f"worker {slot.number} (pid {process.pid}) {how}; it is replaced")
         slot.restarts += 1
@@ -306,16 +279,9 @@ class Nursery:
     def _settle(self, process: WorkerProcess) -> None:
         """Take in what a worker that is gone has left."""
         self.retired.retire(process.row)
-        self._hottest.of(process.number).clear()
-        if self._clients is not None:
-            self._clients.clear(process.number)
-        if self._cache is not None:
-            self._cache.forget(process.number)
-        self._free.append(process.number)
-        for guard in process.locks:
-            guard.close()
-        process.line.close()
-        process.asked.close()
+        for clients in {g.clients for g in (self.current, self.coming) if g is not None and g.clients is not None}:
+            clients.clear(process.number)
+        self._births.give_back(process)
 
     def _bury(self, process: Process) -> int:
         """Reap the process; its exit status, or the negated signal that killed it."""
@@ -325,15 +291,24 @@ class Nursery:
         return os.waitstatus_to_exitcode(status)
 
     def tick(self, now_ns: int) -> None:
-        """Start those whose back-off is over."""
-        if self._keeper_due_ns and self._keeper_due_ns <= now_ns:
+        """Start those whose back-off is over, and end those who take too long to leave."""
+        if 0 < self._log_due_ns <= now_ns:
+            self._log_due_ns = 0
+            self._replace_log_writer()
+        if 0 < self._keeper_due_ns <= now_ns:
             self._keeper_due_ns = 0
             if self._replaces:
-                self.start_keeper()
-        for number in [n for n, due_ns in self._due.items() if due_ns <= now_ns]:
-            del self._due[number]
+                try:
+                    self.start_keeper()
+                except OSError as error:
+                    self._keeper_due_ns = self._later(f"the keeper of the cache: {error.strerror}")
+        for slot in [s for s, due_ns in self._due.items() if due_ns <= now_ns]:
+            del self._due[slot]
             if self._replaces:
-                self.start_worker(self._slots[number])
+                self.start_worker(slot)
+        for slot in self.leaving:
+            if slot.process is not None and slot.leaves_by_ns <= now_ns:
+                signal.pidfd_send_signal(slot.process.pidfd, signal.SIGKILL)
 
     def reap_strangers(self) -> None:
         """As PID 1: reap the orphans that became ours."""
@@ -366,33 +341,26 @@ class Nursery:
 
     def workers(self) -> list[WorkerProcess]:
         """Workers that still run, those that leave among them."""
-        return [*(slot.process for slot in self._slots if slot.process is not None), *self._leavers]
-
-    def end_lifeline(self) -> None:
-        """Let go of the master's end: the log writer ends when the workers' are gone too."""
-        if self._lifeline_end >= 0:
-            os.close(self._lifeline_end)
-            self._lifeline_end = -1
+        slots = (*self._serving(), *self.leaving)
+        return [*(slot.process for slot in slots if slot.process is not None), *self._leavers]
 
     def pidfds(self) -> list[int]:
         """What polls readable when a child ends."""
         return [process.pidfd for process in self._processes()]
 
+    def slots(self) -> list[Slot]:
+        """Every slot that there is."""
+        return [*self._serving(), *self.leaving]
+
     def lines_left(self) -> int:
         """Lines of the access log that nobody has written. When no child is left."""
-        return sum(row.text(row.words[TAIL_WORD], row.covered()).count(b"\n") for row in self._mapping.rows)
+        return sum(row.text(row.words[TAIL_WORD], row.covered()).count(b"\n") for row in self._births.mapping.rows)
 
     def kill_helpers(self) -> None:
         """End the log writer now, for good, whose reader takes nothing; and the keeper."""
         self._log_is_given_up = True
         for helper in self._helpers():
             signal.pidfd_send_signal(helper.pidfd, signal.SIGKILL)
-
-    def close(self) -> None:
-        """Let go of every descriptor. When no child is left."""
-        self.end_lifeline()
-        for fd in (self._lifeline, self._master, self.ready):
-            os.close(fd)
 
     def _helpers(self) -> list[Process]:
         return [process for process in (self.log_writer, self.keeper) if process is not None]

@@ -16,7 +16,7 @@ from wsrv.engine.ipc.question import Message
 from wsrv.engine.master.control import Reply
 from wsrv.engine.master.inquiry import Inquiries, Inquiry
 from wsrv.engine.master.supervise import Nursery
-from wsrv.engine.settings import SHARED, CacheSettings
+from wsrv.engine.settings import SHARED
 
 _COUNTED = ("hits", "misses", "evictions")
 
@@ -27,13 +27,11 @@ class PolicySwitch:
     def __init__(
         self,
         policies: Mapping[str, type[Policy]],
-        cache: CacheSettings,
         nursery: Nursery,
         inquiries: Inquiries,
         counts: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._policies = policies
-        self._cache = cache
         self._nursery = nursery
         self._inquiries = inquiries
         self._counts = counts
@@ -50,6 +48,8 @@ class PolicySwitch:
         wanted = self._policies.get(str(name))
         if wanted is None:
             reply.end({"fault": "unknown", "known": [*self._policies]})
+        elif self._nursery.coming is not None:
+            reply.end({"fault": "unavailable", "why": "the server is reloading; try again in a moment"})
         elif (why := self._obstacle(wanted)) is not None:
             reply.end({"fault": "unavailable", "why": why})
         else:
@@ -57,25 +57,26 @@ class PolicySwitch:
 
     def _obstacle(self, policy: type[Policy]) -> str | None:
         try:
-            return policy.available(self._cache)
+            return policy.available(self._nursery.current.settings.cache)
         except Exception as error:  # of a plugin
             return f"available() raised {type(error).__name__}: {error}"
 
     def _change(self, policy: type[Policy], reply: Reply) -> None:
         before = self._figures()
-        old, self._nursery.policy = self._nursery.policy, policy
+        generation = self._nursery.current
+        old, generation.policy = generation.policy, policy
         answers: list[Message] = []
 
         def over(inquiry: Inquiry) -> None:
             if faults := [str(answer["error"]) for answer in answers if "error" in answer]:
                 if len(faults) == len(answers):
-                    self._nursery.policy = old
+                    generation.policy = old
                 reply.end({"error": f"{policy.NAME}: {faults[0]}"})
                 return
             self._since_ns = monotonic_ns()
             self._then = {key: self._counts()[key] for key in _COUNTED}
             held = {key: sum(answer[key] for answer in answers) for key in ("objects", "size_bytes")}
-            if self._cache.scope == SHARED:
+            if generation.settings.cache.scope == SHARED:
                 # What the workers speak of are their fronts.
                 held = {}
                 self._nursery.renew_keeper()
@@ -98,7 +99,7 @@ class PolicySwitch:
         """What the caches hold, and what was counted since the policy is the one that it is."""
         counts = self._counts()
         return {
-            "policy": self._nursery.policy.NAME,
+            "policy": self._nursery.current.policy.NAME,
             "since_seconds": round((monotonic_ns() - self._since_ns) / 1e9, 3),
             "objects": counts["objects"],
             "size_bytes": counts["size_bytes"],

@@ -216,6 +216,10 @@ class Ledger:
             self.counts[LOG_DROPPED] += lines
         return used
 
+    def requests(self) -> int:
+        """How many requests were answered."""
+        return sum(self.counts[FIRST_STATUS : FIRST_STATUS + len(STATUSES)])
+
     def beat(self, now_ns: int) -> None:
         """Stamp the heartbeat."""
         self._words[HEARTBEAT_WORD] = now_ns

@@ -54,6 +54,8 @@ class Site:
         self._dotfiles = site.dotfiles
         self._templates = site.templates
         self._root = Root(site.root, no_links=site.links == "none")
+        # An entity is made by the settings too: fields, types, what is compressed.
+        self._mark = hashlib.blake2b(repr(site).encode(), digest_size=8).hexdigest().encode()
         self._withheld = Withheld(site.withheld)
         self._index = os.fsencode(site.index)
         self._max_object_bytes = cache.max_object_bytes
@@ -68,8 +70,8 @@ class Site:
 
     @property
     def root_mark(self) -> bytes:
-        """What tells the root's directory from others that may stand in its place."""
-        return self._root.mark
+        """What tells what is found here from what other settings, or another directory in the root's place, lead to."""
+        return self._root.mark + b"-" + self._mark
 
     def close(self) -> None:
         """Give the root's descriptor back. Once."""

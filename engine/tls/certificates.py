@@ -100,6 +100,10 @@ class Certificates:
         """The session of a new client."""
         return Session(self._context)
 
+    def is_current(self) -> bool:
+        """Whether the files are those that were loaded."""
+        return self._look() == self._stamp
+
     def refresh(self, now_ns: int) -> tuple[bool, str | None]:
         """Look whether the files are what they were, and load them if not; whether that was done, or why it cannot be.
 

@@ -4,7 +4,7 @@
 #         ─> connections   idle ones to the hot path, the others to the slow lane
 #         ─> pool          what its threads have fetched
 #         ─> questions     what the master asks
-#         ─> signals       SIGTERM: drain
+#         ─> signals       SIGTERM: drain; SIGUSR2: make way for a successor
 #         ─> master        its pidfd: it is gone, drain at once
 #
 # Rule 1: the loop itself stamps the heartbeat, once a round; a round that hangs is seen from outside.
@@ -12,6 +12,7 @@
 """The event loop of a worker process."""
 
 import contextlib
+import faulthandler
 import gc
 import os
 import select
@@ -19,6 +20,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from time import monotonic_ns
 from typing import TYPE_CHECKING
 
@@ -74,6 +76,10 @@ LEAVING = b"leaving"
 # How long the start may take for what the predecessor held. From memory it is a twentieth of it.
 _RECALL_NS = _SECOND_NS // 2
 _TICK_NS = _SECOND_NS // 4
+# Who makes way waits so long for the next request of an idle client, to say with its answer that the connection ends.
+_LONG_FAREWELL_NS = 5 * _SECOND_NS
+# So often it still accepts for itself: its successors accept on the same listeners, and there may be no end to it.
+_LAST_TAKES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,8 @@ class Worker:
         for end in (self._signals, self._alarm):
             end.setblocking(False)
         self._drain_until_ns = 0
+        self._dismiss_from_ns = 0
+        self._wears_out_at = self._requests_allowed(settings.process.requests)
         self._listening = False
         self._sources = frozenset(station.source.fds())
         self._grace_ns = int(settings.limits.longest_seconds * _SECOND_NS)
@@ -230,8 +238,12 @@ class Worker:
         self._questions.listen()
         epoll.register(self._station.master, select.EPOLLIN)
         signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, lambda *_: None)
+        # Whoever ends a worker that stands still wants to see first where.
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # no stderr
+            faulthandler.register(signal.SIGQUIT)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGUSR2})
         # What exists now lives as long as the process: the collector need not look at it again, and what a request
         # leaves behind has no cycles.
         gc.collect()
@@ -279,7 +291,7 @@ class Worker:
             self._reception.turn(now_ns)
         if now_ns >= self._next_tick_ns:
             self._tick(now_ns)
-        if self._drain_until_ns:
+        if self._drain_until_ns and now_ns >= self._dismiss_from_ns:
             self._dismiss(now_ns)
         self._ledger.beat(now_ns)
         self._ledger.publish()
@@ -340,8 +352,8 @@ class Worker:
         elif fd == self._questions.fileno():
             self._questions.turn(now_ns)
         elif fd == self._signals.fileno():
-            self._signals.recv(64)
-            self._drain(now_ns, self._grace_ns)
+            makes_way = signal.SIGTERM not in self._signals.recv(64)
+            self._drain(now_ns, self._grace_ns, makes_way)
         elif fd == self._station.master:
             # Whoever waits for its word has to hear that there is none.
             self._intake.told(now_ns)
@@ -367,16 +379,32 @@ class Worker:
         self._shelf.gauge(self._ledger.counts)
         self._hottest.tick(now_ns)
         self._questions.wake()
+        if self._wears_out_at and not self._drain_until_ns and self._ledger.requests() >= self._wears_out_at:
+            self._drain(now_ns, self._grace_ns, makes_way=True)
 
-    def _drain(self, now_ns: int, grace_ns: int) -> None:
-        """Take no more than what is queued, finish what is under way, close what is idle for a while."""
+    @staticmethod
+    def _requests_allowed(requests: int) -> int:
+        """After how many requests this worker makes way: not all in the same moment. 0: never."""
+        return requests + monotonic_ns() % (requests // 10 + 1) if requests else 0
+
+    def _drain(self, now_ns: int, grace_ns: int, makes_way: bool = False) -> None:
+        """Take no more than what is queued, finish what is under way, close what is idle for a while.
+
+        Who makes way waits longer, for the next request of each client, so that none is lost that is on its way.
+        """
+        if not makes_way:
+            self._dismiss_from_ns = now_ns
         if not self._drain_until_ns:
+            self._dismiss_from_ns = now_ns + _LONG_FAREWELL_NS if makes_way else now_ns
             self._drain_until_ns = now_ns + grace_ns
             self._shelf.forget()
             self._intake.drain()
             # First: a connection that woke nobody but us would wake nobody after it.
             self._listen(False)
-            while batch := self._take(now_ns):
+            dispatched = self._station.queue is not None
+            for _ in count() if dispatched else range(_LAST_TAKES):
+                if not (batch := self._take(now_ns)):
+                    break
                 self._hot.turn(batch, now_ns)
             # What arrives from now on is the successor's.
             self._station.source.close()

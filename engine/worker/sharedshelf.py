@@ -34,7 +34,7 @@ from wsrv.engine.sync.primitive import Lock
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Cached, Prepared, Shelf, may_be_held
 
-# Between the key that the worker knows and the mark of the root that it was found beneath. A path has no NUL.
+# Between the key that the worker knows and the mark of the site that it was found in. A path has no NUL.
 _ROOT = b"\0@"
 # How often the lock is asked for to drop what is to be cleared: others that clear hold it for microseconds, but one of
 # them may have lost the processor.

@@ -20,12 +20,20 @@ SHARED = select.EPOLLIN | select.EPOLLEXCLUSIVE
 
 
 class ListenerChannel:
-    """A slot of a transport that does not dispatch: the listeners that its worker accepts on."""
+    """A slot of a transport that does not dispatch: the `listeners` that its worker accepts on."""
 
-    def __init__(self, listeners: Sequence[socket.socket], events: int, own: Sequence[socket.socket] = ()) -> None:
-        """`own` are those that are this slot's alone, to be closed with it."""
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        events: int,
+        own: Sequence[socket.socket] = (),
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        """`own` are those that are this slot's alone, to be closed with it; `numbers` those of the listeners, when they
+        are not as they stand."""
         self.lost = 0
-        self._listeners = listeners
+        self.listeners = listeners
+        self._numbers = numbers
         self._events = events
         self._own = own
 
@@ -54,11 +62,11 @@ class ListenerChannel:
 
     def kept_fds(self) -> list[int]:
         """The listeners."""
-        return [listener.fileno() for listener in self._listeners]
+        return [listener.fileno() for listener in self.listeners]
 
     def source(self) -> ConnectionSource:
         """The worker's end, on the listeners that it has inherited."""
-        return AcceptingSource(self._listeners, self._events)
+        return AcceptingSource(self.listeners, self._events, self._numbers)
 
     def close(self) -> None:
         """Close the listeners that are this slot's own."""
@@ -81,6 +89,13 @@ class Inherit:
     def open(cls, listeners: Sequence[socket.socket], slots: int, capacity: int) -> list[Channel]:
         """One channel a slot, all on `listeners`, which stay the caller's."""
         return [ListenerChannel(listeners, SHARED) for _ in range(slots)]
+
+    @classmethod
+    def succeed(
+        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
+    ) -> list[Channel]:
+        """The same listeners: who waits in them is accepted by whichever worker comes first."""
+        return cls.open(listeners, slots, capacity)
 
 
 @hookimpl

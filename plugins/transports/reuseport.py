@@ -4,8 +4,11 @@
 # Rule 2: the first listener is bound without SO_REUSEPORT, so that an address in use is refused as ever and a second
 #   server is not mixed in; then the option is set on it, and the others join.
 # Rule 3: a path has one listener, so workers share a Unix one, as with `inherit`.
+# Rule 4: a listener is never closed while its address stays: who waits in it would be reset. When workers follow
+#   others, each listener goes on with one of them.
 """Transport `reuseport`."""
 
+import os
 import select
 import socket
 from collections.abc import Sequence
@@ -65,32 +68,56 @@ class Reuseport:
 
         The first slot's own ones are `listeners`, which stay the caller's. Raises OSError.
         """
-        events = select.EPOLLIN
         for listener in listeners:
-            if listener.family == socket.AF_UNIX:
-                events = SHARED
-            else:
+            if listener.family != socket.AF_UNIX:
                 listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        channels: list[Channel] = [ListenerChannel(listeners, events)]
-        own: list[socket.socket] = []
-        try:
-            for _ in range(slots - 1):
-                mine = []
-                for listener in listeners:
-                    if listener.family == socket.AF_UNIX:
-                        mine.append(listener)
-                    else:
-                        mine.append(_sibling(listener))
-                        own.append(mine[-1])
-                channels.append(ListenerChannel(mine, events, own))
-                own = []
-        except OSError:
-            for sibling in own:
-                sibling.close()
-            for channel in channels:
-                channel.close()
-            raise
-        return channels
+        return _share_out([], listeners, slots)
+
+    @classmethod
+    def succeed(
+        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
+    ) -> list[Channel]:
+        """Every listener of theirs goes on with one of the new slots: with fewer slots, some have several.
+
+        Raises OSError.
+        """
+        for listener in listeners:
+            if listener.family != socket.AF_UNIX:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        mains = {os.fstat(listener.fileno()).st_ino for listener in listeners}
+        held = [one for channel in before if isinstance(channel, ListenerChannel) for one in channel.listeners]
+        siblings = {os.fstat(one.fileno()).st_ino: one for one in held if one.family != socket.AF_UNIX}
+        return _share_out([one for inode, one in siblings.items() if inode not in mains], listeners, slots)
+
+
+def _share_out(held: Sequence[socket.socket], listeners: Sequence[socket.socket], slots: int) -> list[Channel]:
+    """Channels on `listeners`, on those of their siblings that there are, `held`, and on new ones where they are too
+    few. Raises OSError."""
+    events = SHARED if any(listener.family == socket.AF_UNIX for listener in listeners) else select.EPOLLIN
+    parts: list[list[socket.socket]] = [[] for _ in range(slots)]
+    numbers: list[list[int]] = [[] for _ in range(slots)]
+    own: list[list[socket.socket]] = [[] for _ in range(slots)]
+    try:
+        for number, listener in enumerate(listeners):
+            if listener.family == socket.AF_UNIX:
+                group = [listener] * slots
+            else:
+                # Copies: those who hold them now close theirs when they like.
+                kin = [one.dup() for one in held if one.getsockname() == listener.getsockname()]
+                for place, sibling in enumerate(kin, 1):
+                    own[place % slots].append(sibling)
+                for place in range(len(kin) + 1, slots):
+                    kin.append(_sibling(listener))
+                    own[place].append(kin[-1])
+                group = [listener, *kin]
+            for place, one in enumerate(group):
+                parts[place % slots].append(one)
+                numbers[place % slots].append(number)
+    except OSError:
+        for sibling in (one for some in own for one in some):
+            sibling.close()
+        raise
+    return [ListenerChannel(*each) for each in zip(parts, [events] * slots, own, numbers, strict=True)]
 
 
 @hookimpl

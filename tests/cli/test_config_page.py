@@ -37,3 +37,9 @@ def test_every_key_of_server_conf_is_documented() -> None:
     page = PAGE.read_text()
     for key, setting in SETTING_OF.items():
         assert f"| `{key}` | `{setting}` |" in page
+
+
+def test_every_setting_that_waits_for_a_restart_is_named() -> None:
+    named = ", ".join(f"`{setting.key}`" for setting in SETTINGS if setting.restart)
+    sentence = f"A reload takes up every setting but these, which wait for a restart: {named};"
+    assert sentence in PAGE.read_text(), f"CONFIG.md should have this: {sentence}"

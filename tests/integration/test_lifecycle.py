@@ -35,7 +35,7 @@ def unread(server: Launched) -> int:
     return sum(not row[4].endswith(":00000000") for row in ours)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_lets_answers_under_way_finish_and_exits_with_0(
     launch: Launcher, big: Path, number: signal.Signals
 ) -> None:

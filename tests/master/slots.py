@@ -5,12 +5,19 @@ import mmap
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from wsrv.engine.ipc.record import Arrival
+from wsrv.engine.master.generation import Generation
 from wsrv.engine.master.slot import Slot
+from wsrv.engine.settings import RuntimeSettings, Settings, SiteSettings
 from wsrv.engine.sync.primitive import CELL_BYTES
+from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.primitives.posix import Posix
 from wsrv.plugins.transports.socketpair import SocketpairChannel
+
+_NOWHERE = Path("/nonexistent")
+GENERATION = Generation(0, Settings(SiteSettings(_NOWHERE, _NOWHERE), RuntimeSettings(_NOWHERE)), [], None, None, Lru)
 
 
 @contextmanager
@@ -21,7 +28,8 @@ def open_slots(*capacities: int) -> Iterator[list[Slot]]:
     slots = []
     for number, capacity in enumerate(capacities):
         cell = view[number * CELL_BYTES : (number + 1) * CELL_BYTES]
-        slots.append(Slot(number, SocketpairChannel(capacity), Posix.semaphore("queue", cell, capacity), capacity))
+        queue = Posix.semaphore("queue", cell, capacity)
+        slots.append(Slot(number, SocketpairChannel(capacity), queue, capacity, GENERATION))
     try:
         yield slots
     finally:
