@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from wsrv.cli import addresses, certificates, contenttypes, rules
+from wsrv.cli import addresses, certificates, contenttypes, ids, rules
 from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -23,6 +23,7 @@ from wsrv.cli.values import Value, config_file, in_force, resolve, unknown_varia
 from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.settings import (
     CacheSettings,
+    ConfineSettings,
     HostSettings,
     LimitSettings,
     LogSettings,
@@ -97,8 +98,8 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
             voice.say(note)
     for line in unknown_variables(os.environ):
         voice.warn(line)
-    if os.geteuid() == 0:
-        voice.warn("running as root, so workers can read every file of this machine; better use an ordinary user")
+    if os.geteuid() == 0 and not settings.confine.user:
+        voice.warn("running as root, and workers too: --user names whom they become; better use an ordinary user")
     serving = partial(open_page, voice=voice) if values["server.open"].value else None
     renew = Renewing(config, flags, dict(os.environ), file, started, chosen)
     try:
@@ -154,6 +155,7 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
             stall_seconds=value("server.stall_timeout"),
             requests=value("server.max_requests"),
         ),
+        confine=_confine(value("server.user"), value("server.group"), value("server.sandbox")),
         limits=LimitSettings(
             fields=value("limits.fields"),
             head_bytes=value("limits.head_size"),
@@ -190,6 +192,13 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
     )
 
 
+def _confine(user: str, group: str, sandbox: str) -> ConfineSettings:
+    if user == OFF:
+        return ConfineSettings(sandbox=sandbox)
+    uid, gid = ids.of_user(user)
+    return ConfineSettings(ids.name_of(user), uid, gid if group == AUTO else ids.of_group(group), sandbox)
+
+
 def with_types(settings: Settings, types: tuple[tuple[str, str], ...]) -> Settings:
     """`settings` with the content types of plugins, which those of the file outrank."""
 
@@ -210,6 +219,8 @@ def _host(row: rules.Row, site: SiteSettings) -> HostSettings:
 def site_faults(values: Mapping[str, Value]) -> list[str]:
     """What is wrong with the folders and password files that the settings name, a line each."""
     faults = [root_fault(values["site.root"])] if "site.root" in values else []
+    if "server.user" in values and values["server.user"].value == OFF and values["server.group"].value != AUTO:
+        faults.append(f"{values['server.group'].origin}: a group needs a user: --user")
     hosts: tuple[rules.Row, ...] = values["host"].value if "host" in values else ()
     faults += [root_fault(Value(row.values["root"], row.places["root"], "file")) for row in hosts]
     rows = [row for host in hosts for row in host.rows["auth"]]

@@ -13,6 +13,7 @@ import click
 
 from wsrv.cli.addresses import Addresses, Mode
 from wsrv.cli.certificates import Places
+from wsrv.cli.ids import Group, User
 from wsrv.cli.proxies import Peers, ProxyField
 from wsrv.cli.switch import Switch
 from wsrv.cli.units import (
@@ -137,6 +138,15 @@ SETTINGS: tuple[Setting, ...] = (
         "server.ipc", Part("transport"), "socketpair", "How a connection travels from master to worker.", restart=True
     ),
     Setting("server.sync", Part("primitive"), "posix", "What guards the things that processes share.", restart=True),
+    Setting("server.user", User(), OFF, "Whom workers become; needs root.", restart=True),
+    Setting("server.group", Group(auto=True), AUTO, "Their group, with a user.", auto="the user's", restart=True),
+    Setting(
+        "server.sandbox",
+        OneOf("auto", "require", "off"),
+        "auto",
+        "Workers read what they serve and write nothing (Landlock): where that can be had, or else no start.",
+        restart=True,
+    ),
     Setting("tls.cert", Places(off=True), OFF, "Certificate with its chain, PEM; the option again for more."),
     Setting(
         "tls.key",

@@ -76,6 +76,19 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfineSettings:
+    """What workers give up. `user` is whom they become, with `uid` and `gid`; "" for nobody else.
+
+    `sandbox`: auto (by Landlock where there is Landlock), require or off.
+    """
+
+    user: str = ""
+    uid: int = 0
+    gid: int = 0
+    sandbox: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class RedirectRule:
     """Paths that match are answered with `status` and a Location; `$1` in `to` is what the first star stood for."""
 
@@ -249,6 +262,7 @@ class Settings:
     runtime: RuntimeSettings
     listen: tuple[ListenSettings, ...] = (ListenSettings(),)
     process: ProcessSettings = field(default_factory=ProcessSettings)
+    confine: ConfineSettings = field(default_factory=ConfineSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     proxy: ProxySettings = field(default_factory=ProxySettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

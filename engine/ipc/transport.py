@@ -81,6 +81,8 @@ class Transport(Protocol):
     NAME: ClassVar[str]
     # Whether the master accepts and sends. If not, workers accept for themselves and send() is never called.
     DISPATCHES: ClassVar[bool]
+    # A transport whose workers need ptrace rights over the master says TRACES = True: they then have its user, and one
+    # sandbox with it.
 
     @classmethod
     def available(cls) -> str | None:

@@ -14,6 +14,7 @@ from wsrv.engine.cache.policy import Policy
 from wsrv.engine.log.destination import Destination
 from wsrv.engine.log.format import FORMATS
 from wsrv.engine.log.writer import serve_log
+from wsrv.engine.master.confine import Confinement
 from wsrv.engine.master.fork import fork
 from wsrv.engine.master.outcome import Voice
 from wsrv.engine.master.parts import Parts
@@ -73,6 +74,7 @@ class Births:
         log: Destination,
         epoll: select.epoll,
         voice: Voice,
+        confinement: Confinement,
         cache: "SharedCache | None" = None,
     ) -> None:
         self._parts = parts
@@ -81,6 +83,7 @@ class Births:
         self._log = log
         self._epoll = epoll
         self._voice = voice
+        self._confinement = confinement
         self.cache = cache
         self._free = list(range(len(mapping.rows)))
         self.hottest = HotLists(len(mapping.rows))
@@ -104,7 +107,7 @@ class Births:
         asked, theirs = _line()
         keep = [self.lifeline, theirs.fileno(), *cache.fds()]
         try:
-            child = self._watched(fork(keep, "wsrv: cache", partial(cache.keep, policy, self.lifeline, theirs)))
+            child = self._watched(fork(keep, "wsrv: cache", partial(self._keep, cache, policy, theirs)))
         except OSError:
             asked.close()
             raise
@@ -112,6 +115,10 @@ class Births:
             theirs.close()
         self._epoll.register(asked, select.EPOLLIN)
         return KeeperProcess(child.pid, child.pidfd, asked)
+
+    def _keep(self, cache: "SharedCache", policy: type[Policy], asked: socket.socket) -> None:
+        self._confinement.keeper()
+        cache.keep(policy, self.lifeline, asked)
 
     def worker(self, slot: Slot) -> WorkerProcess:
         """Fork a worker for `slot`."""
@@ -134,6 +141,7 @@ class Births:
             queue = slot.queue if self._parts.transport.DISPATCHES else None
             guards = locks.counted(ledger.counts)
             source, tls = slot.channel.source(), (generation.certificates, generation.secure_port)
+            self._confinement.worker(settings)
             clients = None if generation.clients is None else generation.clients.of(number)
             ways, policies = (their_line, their_asked, self._master, self.ready), self._parts.policies
             workers = settings.process.workers

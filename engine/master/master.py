@@ -26,6 +26,7 @@ from time import monotonic_ns
 from typing import Any
 
 from wsrv.engine.master.births import Births
+from wsrv.engine.master.confine import Confinement
 from wsrv.engine.master.control import Handler, LateHandler
 from wsrv.engine.master.front import Front
 from wsrv.engine.master.generation import Generations
@@ -107,6 +108,7 @@ class Master:
         if (reason := obstacle(parts.primitive, (*SLOT_NEEDS, *POOL_NEEDS), parts.primitives)) is not None:
             raise CannotStart(reason)
         raise_descriptor_limit()
+        self._confinement = Confinement.plan(settings, parts.transport, voice)
         log = open_log(settings.log, voice, undo)
         listeners = open_listeners(settings.listen, voice, undo)
         certificates = load_certificates(settings, voice)
@@ -126,7 +128,7 @@ class Master:
         self._queue_use = array("Q", [0] * TALLY_WORDS)
         generations = Generations(parts, mapping, room, self._queue_use, voice)
         self._cache = make_cache(settings, parts, mapping, room, undo)
-        births = Births(parts, mapping, room, log, self._epoll, voice, self._cache)
+        births = Births(parts, mapping, room, log, self._epoll, voice, self._confinement, self._cache)
         undo.callback(births.close)
         first = generations.first(settings, listeners, certificates)
         self._nursery = Nursery(births, first, self._epoll, voice)
@@ -158,6 +160,7 @@ class Master:
     def run(self) -> None:
         """Serve from the first fork to the end of the last child. Raises CannotStart."""
         nursery = self._nursery
+        self._confinement.master(self._settings)
         nursery.begin()
         self._epoll.register(self._signals, select.EPOLLIN)
         self._epoll.register(nursery.ready, select.EPOLLIN)
@@ -219,6 +222,9 @@ class Master:
         renewed, fault = certificates.refresh(now_ns)
         if renewed:
             self._voice.detail("TLS certificates renewed")
+            if self._confinement.settings.user:
+                # A key is for root as a rule: successors have it from us.
+                self._nursery.signal(signal.SIGTERM)
         for warning in [fault] if fault else certificates.warnings() if renewed else []:
             self._voice.warn(warning)
 

@@ -89,10 +89,14 @@ class Hosts:
         """Every password file that a rule names."""
         return self._password_files
 
-    def check_roots(self, now_ns: int, *, nowait: bool) -> None:
-        """Notice, at most once a second of `now_ns`, other directories at the roots' paths."""
+    def check_roots(self, now_ns: int, *, nowait: bool) -> bool:
+        """Notice, at most once a second of `now_ns`, other directories at the roots' paths.
+
+        Whether one of them is out of this process's reach.
+        """
         for host in self._hosts:
             host.site.check_root(now_ns, nowait=nowait)
+        return any(host.site.root_is_out_of_reach for host in self._hosts)
 
     def close(self) -> None:
         """Give back the descriptors. Once."""

@@ -2,7 +2,9 @@
 #
 # Rule 1: the number of the descriptor never changes. Another directory is put under the same number by dup2, so a
 #         pool thread that is about to use the number gets the old directory or the new one, never a stranger.
-# Rule 2: made in the process that uses it, after the fork.
+# Rule 2: a sandbox knows directories, not paths: one that came after this process was confined is not put in place, as
+#         nothing in it could be read. The old one is served until this process has been replaced.
+# Rule 3: made in the process that uses it, after the fork.
 """A root directory and its replacement."""
 
 import os
@@ -28,8 +30,10 @@ class Root:
         self.fd = os.memfd_create("wsrv-no-root", os.MFD_CLOEXEC)
         # Tells this directory from others; b"" until there was one.
         self.mark = b""
+        # Whether there is another directory now, and this process may not read it: one that is started now might.
+        self.out_of_reach = False
         self._next_check_ns = 0
-        self._put_in_place(cached=False)
+        self._put_in_place(cached=False, at_any_rate=True)
 
     def check(self, now_ns: int, *, nowait: bool) -> bool:
         """Look, at most once a second of `now_ns` (any steady clock), whether another directory is at the path now.
@@ -40,7 +44,7 @@ class Root:
         if now_ns < self._next_check_ns:
             return False
         try:
-            replaced = self._put_in_place(cached=nowait)
+            replaced = self._put_in_place(cached=nowait, at_any_rate=False)
         except BlockingIOError:
             return False
         self._next_check_ns = now_ns + _CHECK_INTERVAL_NS
@@ -50,7 +54,7 @@ class Root:
         """Give the descriptor back. Once."""
         os.close(self.fd)
 
-    def _put_in_place(self, *, cached: bool) -> bool:
+    def _put_in_place(self, *, cached: bool, at_any_rate: bool) -> bool:
         try:
             found_fd = open_directory(self._path, cached=cached)
         except BlockingIOError:
@@ -62,9 +66,23 @@ class Root:
             # A directory that is held open keeps its inode number, so an equal one is the same directory.
             if os.path.sameopenfile(self.fd, found_fd):
                 return False
+            if not at_any_rate and not _may_be_read(found_fd):
+                self.out_of_reach = True
+                return False
             os.dup2(found_fd, self.fd, inheritable=False)
             found = os.fstat(found_fd)
             self.mark = b"%x-%x" % (found.st_dev, found.st_ino)
             return True
         finally:
             os.close(found_fd)
+
+
+def _may_be_read(directory_fd: int) -> bool:
+    """Whether this process may read the directory behind an O_PATH descriptor."""
+    try:
+        os.close(os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory_fd))
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -69,6 +69,11 @@ class Site:
         return self._root.check(now_ns, nowait=nowait)
 
     @property
+    def root_is_out_of_reach(self) -> bool:
+        """Whether another directory is at the root's path that this process may not read."""
+        return self._root.out_of_reach
+
+    @property
     def root_mark(self) -> bytes:
         """What tells what is found here from what other settings, or another directory in the root's place, lead to."""
         return self._root.mark + b"-" + self._mark

@@ -374,7 +374,8 @@ class Worker:
             self._reception.refresh(now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
         self._listen(not self._drain_until_ns)
-        self._hosts.check_roots(now_ns, nowait=False)
+        if self._hosts.check_roots(now_ns, nowait=False) and not self._drain_until_ns:
+            self._drain(now_ns, self._grace_ns)  # whoever is born now may read what this worker may not
         self._doorman.check(now_ns)
         self._shelf.gauge(self._ledger.counts)
         self._hottest.tick(now_ns)

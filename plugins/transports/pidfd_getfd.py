@@ -257,6 +257,7 @@ class PidfdGetfd:
 
     NAME: ClassVar[str] = "pidfd_getfd"
     DISPATCHES: ClassVar[bool] = True
+    TRACES: ClassVar[bool] = True
 
     @classmethod
     def available(cls) -> str | None:
