@@ -144,9 +144,7 @@ class Confinement:
             files = sorted({rule.file for one in sites for rule in one.auth})
             faults += [f"{who} may not read the password file {file}" for file in files if not os.access(file, os.R_OK)]
             if not _may_list(settings.site.pages):
-                warnings = [
-                    f"{who} may not read the folder {settings.site.pages}, so error pages and listings are plain"
-                ]
+                warnings = [f"{who} may not read {settings.site.pages}: plain error pages, no dashboard"]
         os.write(pipe, json.dumps((faults, warnings)).encode())
 
 
@@ -175,7 +173,7 @@ def _may_list(folder: Path) -> bool:
 def _served(settings: Settings) -> Iterator[str]:
     """What workers read for clients: roots, pages, and the folders of files that are renewed by renaming."""
     for one in (settings.site, *(host.site for host in settings.hosts)):
-        yield from (str(path) for path in (one.root, one.pages, one.templates) if path)
+        yield from (str(path) for path in (one.root, one.pages, one.templates, settings.status.pages) if path)
         for rule in one.auth:
             yield from _folders_of(rule.file)
     for files in settings.tls.certificates:

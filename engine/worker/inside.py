@@ -38,6 +38,14 @@ Waiting = tuple[Connection, Request]
 Made = Callable[[Request, bytes], Entity]
 
 
+def _dashboard(settings: StatusSettings) -> Dashboard | None:
+    """The dashboard, where there is one and this process may read it; the master has warned if not."""
+    try:
+        return None if settings.pages is None else Dashboard(settings.pages)
+    except PermissionError:
+        return None
+
+
 class Inside:
     """Answers for paths below PREFIX. `line` leads to the master: a pair of SOCK_SEQPACKET, non-blocking."""
 
@@ -64,8 +72,8 @@ class Inside:
             _READY: lambda _, text: _entity(_TEXT, text, 200 if text == b"ready\n" else 503),
         }
         self._here = {_HEALTH: _entity(_TEXT, b"ok\n")}
-        if settings.pages is not None:
-            dashboard = Dashboard(settings.pages)
+        dashboard = _dashboard(settings)
+        if dashboard is not None:
             self._told[PREFIX] = lambda _, text: dashboard.page(json.loads(text))
             self._here |= {PREFIX + name: entity for name, entity in dashboard.files.items()}
 
