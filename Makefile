@@ -6,13 +6,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+FUZZ_SECONDS ?= 30
 
 SHELL := /bin/bash
 BIN := $(VENV)/bin
 # The stamps hold the PYTHON that they were made with; an environment of another one, or a broken one, is stale.
 STALE := $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/made-with 2>/dev/null)" = "$(PYTHON)" ] || echo stale)
 
-.PHONY: help run test check lint package bench clean stale
+.PHONY: help run test check lint package bench fuzz clean stale
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -22,6 +23,7 @@ help:
 	@echo 'make lint     ruff, mypy --strict, import contracts'
 	@echo 'make check    lint, all tests, then the built wheel in an empty environment'
 	@echo 'make bench    CPU time a request, beside nginx and whatever other servers are installed'
+	@echo 'make fuzz     bytes that nobody thought of, 30 s for each target (FUZZ_SECONDS=300, ARGS="head toml", ARGS=--keep)'
 	@echo 'make clean    remove what the others made'
 
 run: $(VENV)/ready
@@ -53,8 +55,11 @@ package: $(VENV)/ready-for-tests
 bench: $(VENV)/ready-for-tests
 	$(BIN)/python -m tests.bench.peers $(ARGS)
 
+fuzz: $(VENV)/ready-for-fuzz
+	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(ARGS)
+
 clean:
-	rm -rf .venv .venv-* $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .fuzz .venv .venv-* $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find cli engine plugins tests -name __pycache__ -type d -exec rm -rf {} +
 
 $(VENV)/made-with: pyproject.toml $(if $(STALE),stale)
@@ -75,3 +80,7 @@ $(VENV)/ready: $(VENV)/made-with
 $(VENV)/ready-for-tests: $(VENV)/made-with
 	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/ready
+
+$(VENV)/ready-for-fuzz: $(VENV)/ready-for-tests
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@

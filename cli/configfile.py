@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsrv.cli.exits import USAGE, Stop
+from wsrv.cli.voice import plain
 
 _CAPITALS = re.compile(r"\s*[A-Z][A-Z0-9_]*\s*=")
 
@@ -20,7 +21,7 @@ class Malformed(Stop):
     """The file is there, and is not written in its language. The message says where."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(USAGE, message)
+        super().__init__(USAGE, plain(message))
 
 
 @dataclass(frozen=True)

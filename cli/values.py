@@ -17,6 +17,7 @@ from wsrv.cli.configfile import ConfigFile
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import FILE_NAME, FILE_VARIABLE, KEYS, SETTINGS, TABLES, TIMEOUTS, VARIABLE_PREFIX, Setting
 from wsrv.cli.units import AUTO
+from wsrv.cli.voice import plain
 
 DEFAULT = "default"
 
@@ -78,7 +79,8 @@ def survey(
             if not (_is_known(key, value) or contenttypes.is_of_table(key)):
                 faults.append((lines.get(key, 0), _unknown(key, value, file)))
         faults += file.faults
-    return values, [text for _, text in sorted(faults, key=itemgetter(0))]
+    # A key may hold anything, quoted; a fault is a line whatever it is about.
+    return values, [plain(text) for _, text in sorted(faults, key=itemgetter(0))]
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 #
 # Rule 1: colour never changes the text, and is there only on a terminal, or with FORCE_COLOR; NO_COLOR outranks both.
 # Rule 2: a reader of stderr that stopped does not stop the server: a line that would have to wait is dropped.
+# Rule 3: what is quoted of files, names and answers moves no cursor: it is escaped where it cannot be printed.
 """Lines on stderr: errors of any command, and the Voice that `serve` lends to the master."""
 
 import contextlib
@@ -26,6 +27,11 @@ def colourful(stream: TextIO | None, environ: Mapping[str, str] = os.environ) ->
 
 def _paint(text: str, colour: str) -> str:
     return f"\x1b[{colour}m{text}\x1b[0m" if colourful(sys.stderr) else text
+
+
+def plain(text: str) -> str:
+    """`text` as one line that can be printed; what cannot is escaped as Python does."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _line(text: str) -> None:
@@ -61,7 +67,7 @@ def _takes_a_line(fd: int) -> bool:
 def complain(message: str) -> None:
     """An error: each of its lines with the name of the program before it."""
     for text in message.splitlines():
-        _line(f"{_paint('wsrv:', _RED)} {text}")
+        _line(f"{_paint('wsrv:', _RED)} {plain(text)}")
 
 
 class TerminalVoice:
@@ -73,12 +79,12 @@ class TerminalVoice:
 
     def say(self, text: str) -> None:
         if not self._quiet:
-            _line(f"{_paint('wsrv:', _BOLD)} {text}")
+            _line(f"{_paint('wsrv:', _BOLD)} {plain(text)}")
 
     def warn(self, text: str) -> None:
         if not self._quiet:
-            _line(f"{_paint('wsrv:', _BOLD)} {_paint('warning:', _YELLOW)} {text}")
+            _line(f"{_paint('wsrv:', _BOLD)} {_paint('warning:', _YELLOW)} {plain(text)}")
 
     def detail(self, text: str) -> None:
         if self._verbose:
-            _line(f"{_paint('wsrv:', _BOLD)} {text}")
+            _line(f"{_paint('wsrv:', _BOLD)} {plain(text)}")

@@ -166,7 +166,7 @@ def csv_below(line: bytes) -> Read | None:
     """
     if not _HEADING.fullmatch(line):
         return None
-    names = [word.strip(b' "').lower().decode() for word in line.strip().split(b",")]
+    names = [word.strip(b' "').lower().decode("latin-1") for word in line.strip().split(b",")]
     if len(names) == 3 and not _places(names):
         return csv_line
     places = _places(names)

@@ -207,6 +207,17 @@ def test_check_tells_every_fault_at_once(tmp_path: Path) -> None:
     assert lines == [2, 4, 6, 5, 8]
 
 
+def test_a_fault_is_a_line_that_can_be_printed_whatever_the_file_holds(tmp_path: Path) -> None:
+    (tmp_path / "wsrv.toml").write_text('"a\\nwsrv: all is well\\u001b[2J" = 1\n')
+    run = wsrv("config", "check", cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (1, "")
+    (line,) = run.stderr.splitlines()
+    assert r"no setting is called a\nwsrv: all is well\x1b[2J; " in line
+    (tmp_path / "server.conf").write_text("LOG_LEVEL=\x1b[2J\n")
+    run = wsrv("config", "check", "server.conf", cwd=tmp_path)
+    assert r"LOG_LEVEL=\x1b[2J is no setting" in run.stderr
+
+
 def test_check_of_a_server_conf_passes_on_what_is_not_heeded(tmp_path: Path) -> None:
     (tmp_path / "server.conf").write_text("PORT=80\nLOG_LEVEL=DEBUG\n")
     run = wsrv("config", "check", "server.conf", cwd=tmp_path)

@@ -72,6 +72,11 @@ def test_wrong_usage_ends_with_2_and_a_hint(args: list[str]) -> None:
     assert run.stdout == ""
 
 
+def test_what_is_quoted_moves_no_cursor() -> None:
+    run = wsrv("\x1b[2Jserve")
+    assert run.stderr.startswith(r"wsrv: no command is called \x1b[2Jserve; ")
+
+
 def test_our_own_bug_ends_with_70_and_a_traceback() -> None:
     run = python("import sys; from wsrv.cli import main; main._run = lambda args: 1 / 0; sys.exit(main.run([]))")
     assert run.returncode == 70

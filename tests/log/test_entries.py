@@ -201,6 +201,7 @@ def test_a_line_that_names_the_columns_says_where_they_are(
         b"time,key",
         b"time,key,size,4",
         b"a,b,c,d",
+        b"t\x80ime,key,size,d",
         b"",
         b"{}",
         HEAD + b'"GET /,a,b HTTP/1.1" 200 5 "-" "a,b"',
