@@ -24,8 +24,9 @@ def offered_in(raw: bytes) -> tuple[bytes, ...] | None:
         end = at + _RECORD_HEAD_BYTES + int.from_bytes(raw[at + 3 : at + 5], "big")
         message += raw[at + _RECORD_HEAD_BYTES : end]
         at = end
-        if len(message) >= 4 and len(message) - 4 >= int.from_bytes(message[1:4], "big"):
-            return _protocols(message)
+        declared = 4 + int.from_bytes(message[1:4], "big")
+        if len(message) >= max(4, declared):
+            return _protocols(message[:declared])
     if len(raw) > _MAX_BYTES or (len(raw) > at and raw[at] != _HANDSHAKE):
         return ()
     return None
