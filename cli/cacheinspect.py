@@ -115,7 +115,7 @@ def table(shown: Mapping[str, Any], width: int) -> list[str]:
     policies = ", ".join(sorted({one["policy"] for one in shown["workers"]}))
     shares = f"{len(rows):,} of {totals['matching']:,} shown"
     lines += ["", *_summed(shown, shares, policies)]
-    departures = shown["departures"][:_SHOWN_DEPARTURES]
+    departures = _departures(shown)[:_SHOWN_DEPARTURES]
     if departures:
         left = [
             (
@@ -129,6 +129,15 @@ def table(shown: Mapping[str, Any], width: int) -> list[str]:
         ]
         lines += ["", *figures.table(("ago", "weight", "worker", "reason", "left"), left, width)]
     return lines
+
+
+def _departures(shown: Mapping[str, Any]) -> list[workers.Document]:
+    """What has left the cache. What a front had no room for is still held for all."""
+    departures: list[workers.Document] = shown["departures"]
+    if not any(one["worker"] == workers.SHARED for one in shown["workers"]):
+        return departures
+    making_room = ("capacity", "refused")
+    return [one for one in departures if one["worker"] == workers.SHARED or one["reason"] not in making_room]
 
 
 def _summed(shown: Mapping[str, Any], shares: str, policies: str) -> list[str]:

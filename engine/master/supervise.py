@@ -50,7 +50,6 @@ class Nursery:
         self.retired = Totals()
         self.log_writer: Process | None = None
         self.keeper: KeeperProcess | None = None
-        self._keeper_is_renewed = False
         self._stillbirths = 0
         self._refusals = 0
         # When to try again to begin a worker, by its slot; the log writer; the keeper. Zero: nothing to try.
@@ -98,9 +97,15 @@ class Nursery:
 
     def renew_keeper(self) -> None:
         """Let a successor of the keeper begin, with the policy of now. It has nothing that its successor needs."""
-        if self.keeper is not None:
-            self._keeper_is_renewed = True
-            signal.pidfd_send_signal(self.keeper.pidfd, signal.SIGKILL)
+        if (old := self.keeper) is not None:
+            signal.pidfd_send_signal(old.pidfd, signal.SIGKILL)
+            os.waitpid(old.pid, 0)
+            self.keeper = None
+            self._begin_keeper()
+            # Not before: the number would be its successor's, and what is still heard of it would be said of that.
+            self._epoll.unregister(old.pidfd)
+            os.close(old.pidfd)
+            old.asked.close()
 
     def start_worker(self, slot: Slot) -> None:
         """Fork a worker into `slot`, which has none; later, where there can be no more processes now."""
@@ -238,10 +243,14 @@ class Nursery:
             self.keeper = None
             # Without it the cache goes on as it is, so there is no hurry, and a policy with a fault costs little.
             if self._replaces:
-                if not self._keeper_is_renewed:
-                    self._voice.warn(f"the keeper of the cache {ending(code)}; it is replaced")
-                self._keeper_is_renewed = False
+                self._voice.warn(f"the keeper of the cache {ending(code)}; it is replaced")
                 self._keeper_due_ns = monotonic_ns() + _BACKOFF_NS
+
+    def _begin_keeper(self) -> None:
+        try:
+            self.start_keeper()
+        except OSError as error:
+            self._keeper_due_ns = self._later(f"the keeper of the cache: {error.strerror}")
 
     def _replace_log_writer(self) -> None:
         try:
@@ -298,10 +307,7 @@ class Nursery:
         if 0 < self._keeper_due_ns <= now_ns:
             self._keeper_due_ns = 0
             if self._replaces:
-                try:
-                    self.start_keeper()
-                except OSError as error:
-                    self._keeper_due_ns = self._later(f"the keeper of the cache: {error.strerror}")
+                self._begin_keeper()
         for slot in [s for s, due_ns in self._due.items() if due_ns <= now_ns]:
             del self._due[slot]
             if self._replaces:

@@ -1,4 +1,4 @@
-# One cache for all workers against one for each: python -m tests.bench.scopes
+# One cache for all workers against one for each: python -m tests.bench.scopes --policies lru sieve
 #
 # A site whose files are asked for as the web's are (Zipf), larger than what one worker may keep. The servers take
 # turns, round by round, over the same requests; each is warmed by as many before. Counted are requests that were
@@ -57,10 +57,11 @@ def make_site(root: Path, objects: int) -> dict[bytes, int]:
 class Server:
     """A server of `root`."""
 
-    def __init__(self, root: Path, folder: Path, scope: str, workers: int, size_bytes: int, policy: str) -> None:
-        self._where = ("--runtime-dir", f"{folder}/run-{scope}-{workers}")
+    def __init__(self, root: Path, folder: Path, scope: str, policy: str, workers: int, size_bytes: int) -> None:
+        name = f"{scope}-{policy}-{workers}"
+        self._where = ("--runtime-dir", f"{folder}/run-{name}")
         parts = ("--cache-scope", scope, "--sync", "robust", "--workers", str(workers), "--cache-policy", policy)
-        places = ("--port", "0", "--log-file", f"{folder}/log-{scope}-{workers}", "--cache-size", str(size_bytes))
+        places = ("--port", "0", "--log-file", f"{folder}/log-{name}", "--cache-size", str(size_bytes))
         command = (*WSRV, "serve", str(root), *places, *self._where, *parts)
         self._popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self._popen.stderr is not None
@@ -166,31 +167,32 @@ def compare(arguments: argparse.Namespace) -> None:
         site_bytes = sum(lengths.values())
         size_bytes = int(site_bytes * arguments.share)
         print(
-            f"{arguments.objects:,} files, {site_bytes / MIB:.1f} MiB; cache.size {size_bytes / MIB:.1f} MiB, "
-            f"{arguments.policy}; Zipf {arguments.exponent:g}, {arguments.rounds} rounds of {arguments.requests:,} "
+            f"{arguments.objects:,} files, {site_bytes / MIB:.1f} MiB; cache.size {size_bytes / MIB:.1f} MiB; "
+            f"Zipf {arguments.exponent:g}, {arguments.rounds} rounds of {arguments.requests:,} "
             f"requests over {CLIENTS * CONNECTIONS} connections; {os.cpu_count()} CPUs\n"
         )
         heads = "hits | CPU a request (us) | PSS (MiB) | objects | logical/real | unstored, torn, untold"
-        print(f"| workers | scope | {heads} |")
-        print("|---|---|---|---|---|---|---|---|")
+        print(f"| workers | scope | policy | {heads} |")
+        print("|---|---|---|---|---|---|---|---|---|")
         for workers in arguments.workers:
-            rows = {scope: Row() for scope in SCOPES}
-            servers = {}
+            kinds = [(scope, policy) for scope in arguments.scopes for policy in arguments.policies]
+            rows = {kind: Row() for kind in kinds}
+            servers: dict[tuple[str, str], Server] = {}
             try:
-                for scope in SCOPES:
-                    servers[scope] = Server(folder / "site", folder, scope, workers, size_bytes, arguments.policy)
+                for kind in kinds:
+                    servers[kind] = Server(folder / "site", folder, *kind, workers, size_bytes)
                 for turn in range(arguments.rounds + 1):
                     names = zipf.keys(arguments.objects, arguments.exponent, arguments.requests, seed=turn)
-                    for scope, server in servers.items():
+                    for kind, server in servers.items():
                         if turn:
-                            measure(server, rows[scope], names, lengths)
+                            measure(server, rows[kind], names, lengths)
                         else:
                             load(server.port, names, lengths)
             finally:
                 for server in servers.values():
                     server.end()
-            for scope, row in rows.items():
-                print(f"| {workers} | {scope} |", " | ".join(row.cells()), "|")
+            for (scope, policy), row in rows.items():
+                print(f"| {workers} | {scope} | {policy} |", " | ".join(row.cells()), "|", flush=True)
 
 
 def times_ns(bench: Workbench, client: Client, request: bytes, times: int, before: Callable[[], None]) -> float:
@@ -266,14 +268,16 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=4000)
     parser.add_argument("--exponent", type=float, default=0.9)
     parser.add_argument("--share", type=float, default=0.5, help="cache.size, as a share of the site")
-    parser.add_argument("--policy", default="lru")
+    parser.add_argument("--policies", nargs="+", default=["lru"])
+    parser.add_argument("--scopes", nargs="+", choices=SCOPES, default=SCOPES)
     parser.add_argument("--workers", type=int, nargs="+", default=[2, 4])
-    parser.add_argument("--times", type=int, default=300, help="of each kind of hit")
+    parser.add_argument("--times", type=int, default=300, help="of each kind of hit; 0: no table of them")
     arguments = parser.parse_args()
     # Whoever ends this ends the servers too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     compare(arguments)
-    cost(arguments.times)
+    if arguments.times:
+        cost(arguments.times)
 
 
 if __name__ == "__main__":

@@ -291,6 +291,8 @@ def test_another_policy_goes_on_with_the_entries(servers: Servers, site: Path, f
     wait_for(lambda: keeper(server) not in (None, first), "a keeper with that policy")
     after = cache(server)
     assert (after["policy"], after["objects"]) == ("sieve", before["objects"])
+    shared = inspected(server)["workers"][0]
+    assert (shared["worker"], shared["policy"], shared["objects"]) == ("shared", "sieve", before["objects"])
     for target, content in files.items():
         assert server.get(target).body == content
     assert cache(server)["misses"] == before["misses"]
