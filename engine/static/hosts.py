@@ -90,12 +90,13 @@ class Hosts:
         return self._password_files
 
     def check_roots(self, now_ns: int, *, nowait: bool) -> bool:
-        """Notice, at most once a second of `now_ns`, other directories at the roots' paths.
+        """Notice, at most once a second of `now_ns`, other directories at the roots' paths. Whether there was one."""
+        replaced = [host.site.check_root(now_ns, nowait=nowait) for host in self._hosts]
+        return any(replaced)
 
-        Whether one of them is out of this process's reach.
-        """
-        for host in self._hosts:
-            host.site.check_root(now_ns, nowait=nowait)
+    @property
+    def out_of_reach(self) -> bool:
+        """Whether there is a directory at a root's path that this process may not read."""
         return any(host.site.root_is_out_of_reach for host in self._hosts)
 
     def close(self) -> None:

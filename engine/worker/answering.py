@@ -74,8 +74,7 @@ class Answering:
 
     def look_up(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer with what is at the request's path, or have it fetched."""
-        site, path, line = request.host.site, request.path, request.line
-        cached = self._routes.find(site, path, request.accepted, now_ns)
+        cached = self._routes.find(request.host.site, request.path, request.accepted, now_ns)
         if cached is not None:
             self._ledger.counts[HITS] += 1
             request.cache = b"hit"
@@ -87,13 +86,39 @@ class Answering:
             return
         self._ledger.counts[MISSES] += 1
         request.cache = b"miss"
+        self._find(conn, request, now_ns)
+
+    def _look_again(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Answer a request that has waited for another worker to fetch what it asks for."""
+        cached = self._routes.find(request.host.site, request.path, request.accepted, now_ns)
+        if cached is None:
+            self._find(conn, request, now_ns)
+        else:
+            self._settle_on(conn, request, cached, now_ns)
+
+    def _find(self, conn: Connection, request: Request, now_ns: int) -> None:
+        """Answer with what the site has at the request's path, or have it fetched, by one of all workers that share."""
+        site, path, line = request.host.site, request.path, request.line
         look = partial(site.find, path, line.path, query=line.query, accepted=request.accepted)
         try:
             entity = look(nowait=True)
         except BlockingIOError:
+            key = key_of(site, path, b"")
+            if not self._shelf.claim(site, key, now_ns):
+                self.patience.wait(conn, site, key, partial(self._look_again, conn, request), now_ns)
+                return
+
+            def settle(done: Finished) -> object:
+                # It is put where the others find it right after; who looks in between has it from the kernel.
+                self._shelf.release(site, key)
+                return Found.of(done)
+
             # The target is part of the ticket: a redirect repeats it, and it is nobody else's to see.
             ticket = (site.tag, path, line.path, line.query, request.accepted)
-            self._send(conn, request, Errand(ticket, partial(look, nowait=False), Found.of, self._resume), now_ns)
+            errand = Errand(ticket, partial(look, nowait=False), settle, self._resume)
+            if not self.errands.send(conn, request, errand, now_ns):
+                self._shelf.release(site, key)
+                self.error(conn, request, 503, now_ns)
             return
         except NotServed as e:
             self.when_missing(conn, request, e, now_ns)
@@ -173,11 +198,6 @@ class Answering:
         cached = self._routes.keep(site, path, entity, checked_ns)
         self._shelf.gauge(self._ledger.counts)
         return cached
-
-    def _send(self, conn: Connection, request: Request, errand: Errand, now_ns: int) -> None:
-        """Let the pool do something for `request`, which waits; 503 where the pool has no place for it."""
-        if not self.errands.send(conn, request, errand, now_ns):
-            self.error(conn, request, 503, now_ns)
 
     def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
         """Answer with an entity, or as the client's conditions and its Range say."""

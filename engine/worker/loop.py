@@ -374,7 +374,9 @@ class Worker:
             self._reception.refresh(now_ns)
         self._next_tick_ns = now_ns + _TICK_NS
         self._listen(not self._drain_until_ns)
-        if self._hosts.check_roots(now_ns, nowait=False) and not self._drain_until_ns:
+        if self._hosts.check_roots(now_ns, nowait=False):
+            self._shelf.distrust(now_ns)
+        if self._hosts.out_of_reach and not self._drain_until_ns:
             self._drain(now_ns, self._grace_ns)  # whoever is born now may read what this worker may not
         self._doorman.check(now_ns)
         self._shelf.gauge(self._ledger.counts)

@@ -325,6 +325,15 @@ class Shelf:
             sample.renewed(prepared, now_ns)
         return True
 
+    def distrust(self, now_ns: int) -> None:
+        """Look for every file again before it serves: another directory is the root now."""
+        self._errors.clear()
+        for key in self.store.held():
+            if (cached := self.store.get(key)) is not None:
+                cached.checked_ns = min(cached.checked_ns, now_ns - self._revalidate_ns)
+                for prepared in cached.answers.values():
+                    prepared.until_ns = prepared.due_ns = 0
+
     def fresh_for_ns(self, cached: Cached, now_ns: int) -> int:
         """How long `cached` serves before its file is looked at again; 0 when that is next."""
         return max(0, cached.checked_ns + self._revalidate_ns - now_ns)

@@ -188,6 +188,13 @@ class SharedShelf(Shelf):
             self._note(cached.tag)
         return super().renew(prepared, now_ns)
 
+    def distrust(self, now_ns: int) -> None:
+        """As a Shelf does; and what others have seen beneath the root that was is not about this one."""
+        for key in self.store.held():
+            if isinstance(cached := self.store.get(key), SharedCached):
+                cached.ticket = None
+        super().distrust(now_ns)
+
     def _shared(self, key: bytes) -> SharedCached | None:
         site, path = self._site_of(key), key.partition(b"\0")[0]
         shared_key = _shared_key(key, site)

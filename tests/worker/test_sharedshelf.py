@@ -142,6 +142,53 @@ def test_what_another_is_compressing_is_waited_for(
     assert compressions == [b"br"]
 
 
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The paths that the pool was asked for: the kernel has nothing in memory."""
+    paths: list[bytes] = []
+    find: Callable[..., Entity] = Site.find
+
+    def from_disk(self: Site, path: bytes, raw_path: bytes, *, nowait: bool, **wish: Any) -> Entity:
+        if nowait:
+            raise BlockingIOError
+        paths.append(path)
+        return find(self, path, raw_path, nowait=False, **wish)
+
+    monkeypatch.setattr(Site, "find", from_disk)
+    return paths
+
+
+def test_what_another_is_fetching_from_the_disk_is_waited_for(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, fetched: list[bytes]
+) -> None:
+    first, second = two
+    ours, theirs = first.client(), second.client()
+    ours.send(get(b"/a.txt"))
+    first.arrive(ours)
+    wait_in(second, theirs, get(b"/a.txt"))
+    assert Answer(first.hear_all(ours)).body == b"alpha"
+    second.intake.look_again(second.now_ns)
+    assert Answer(theirs.received()).body == b"alpha"
+    assert fetched == [b"a.txt"]
+    assert (used(first), used(second)) == ((0, 1, 0), (0, 1, 1)), "both had to wait, and both are counted once"
+    assert not any(memory.arena.claims[1::2]), "nobody is at it any more"
+
+
+def test_what_is_not_there_is_looked_for_by_each_and_claimed_by_nobody_afterwards(
+    two: tuple[Workbench, Workbench], memory: SharedMemory, fetched: list[bytes]
+) -> None:
+    first, second = two
+    ours, theirs = first.client(), second.client()
+    ours.send(get(b"/none.txt"))
+    first.arrive(ours)
+    wait_in(second, theirs, get(b"/none.txt"))
+    assert Answer(first.hear_all(ours)).status == 404
+    second.intake.look_again(second.now_ns)
+    assert Answer(second.hear_all(theirs)).status == 404
+    assert fetched == [b"none.txt"] * 2
+    assert not any(memory.arena.claims[1::2])
+
+
 def test_who_waits_makes_it_himself_when_its_maker_is_dead_or_takes_too_long(
     two: tuple[Workbench, Workbench], memory: SharedMemory, root: Path, compressions: list[bytes]
 ) -> None:
@@ -287,6 +334,27 @@ def test_each_root_has_its_own_entries(
     first.advance(1.1)
     assert ask(first, get(b"/a.txt")).body == b"beta"
     assert entries(memory) == {b"a.txt"}
+
+
+def test_another_root_serves_from_the_moment_that_it_is_noticed(
+    two: tuple[Workbench, Workbench], make_bench: MakeBench, root: Path, tmp_path: Path
+) -> None:
+    lazy = make_bench(cache=CacheSettings(revalidate_seconds=3600.0))
+    lazy.now_ns -= 60 * SECOND_NS
+    benches = (*two, lazy)
+    for bench in benches:
+        # By the hot path, too: nothing of it is to last.
+        assert ask(bench, get(b"/a.txt")).body == ask(bench, get(b"/a.txt")).body == b"alpha"
+        assert ask(bench, get(b"/none.txt")).status == 404
+    root.rename(tmp_path / "old")
+    root.mkdir()
+    (root / "a.txt").write_bytes(b"beta")
+    (root / "none.txt").write_bytes(b"there")
+    for bench in benches:
+        assert bench.hosts.check_roots(bench.now_ns + 2 * SECOND_NS, nowait=False)
+        bench.shelf.distrust(bench.now_ns)
+        assert ask(bench, get(b"/a.txt")).body == b"beta"
+        assert ask(bench, get(b"/none.txt")).body == b"there"
 
 
 def test_hosts_do_not_share_with_each_other(make_bench: MakeBench, memory: SharedMemory, root: Path) -> None:
