@@ -1,14 +1,12 @@
 # `--cache-scope shared`, end to end.
 """A server whose workers share one cache."""
 
-import hashlib
 import json
 import os
 import random
 import re
 import signal
 import subprocess
-import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import psutil
 import pytest
 
 from tests.integration.conftest import Servers
+from tests.support.checked import Checkers, put, sealed
+from tests.support.launch import wait_until_gone
 from tests.support.processes import children
 from tests.support.server import WSRV, Server, wait_for
 
@@ -136,41 +136,20 @@ def test_a_killed_keeper_is_replaced_and_goes_on(servers: Servers, site: Path, f
 def test_workers_killed_while_they_store_leave_no_torn_answer_and_no_lock_held(
     servers: Servers, site: Path, files: dict[str, bytes]
 ) -> None:
+    for target, content in files.items():
+        put(site / target[1:], sealed(content))
+    settled(site)
     server = servers(site, "--workers", "2", *SHARED, "--cache-size", "1MiB")
-    hashes = {target: hashlib.sha256(content).digest() for target, content in files.items()}
-    enough = threading.Event()
-    wrong: list[str] = []
-    answered = [0] * 3
-
-    def keep_asking(number: int) -> None:
-        chance = random.Random(number)
-        while not enough.is_set():
-            target = chance.choice(list(files))
-            try:
-                answer = server.get(target)
-            except (OSError, IndexError, ValueError):
-                continue  # its worker was killed
-            whole = len(answer.body) == int(answer.fields.get("content-length", -1))
-            if answer.status == 200 and whole:
-                answered[number] += 1
-                if hashlib.sha256(answer.body).digest() != hashes[target]:
-                    wrong.append(target)
-
-    clients = [threading.Thread(target=keep_asking, args=(number,)) for number in range(len(answered))]
-    for client in clients:
-        client.start()
-    try:
+    with Checkers(server.port, list(files)) as clients:
         for kill in range(12):
-            wait_for(partial(serving, server, kill), "all workers")
-            begun = sum(answered)
-            wait_for(lambda begun=begun: sum(answered) > begun + 20, "answers")  # type: ignore[misc]
-            server.workers()[kill % 2].send_signal(signal.SIGKILL)
+            begun = clients.answered
+            wait_for(lambda begun=begun: clients.answered > begun + 20, "answers")  # type: ignore[misc]
+            wait_for(lambda: len(server.workers()) == 2, "both workers")
+            victim = server.workers()[kill % 2]
+            victim.send_signal(signal.SIGKILL)
+            wait_until_gone([victim], 10)
         wait_for(partial(serving, server, 12), "all workers")
-    finally:
-        enough.set()
-        for client in clients:
-            client.join()
-    assert wrong == []
+    assert clients.faults == []
     before = cache(server)
     # What is stored anew after all those deaths says that writers have their lock.
     wait_for(lambda: _asked_again(server, before["evictions"]), "entries that come and go")

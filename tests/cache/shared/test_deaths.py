@@ -22,7 +22,8 @@ from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.plugins.primitives.robust import RobustLock
 from wsrv.testing.processes import BOUND_SECONDS, Child, Gate
 
-KILLS = 200
+# `python -m tests.bench.deaths` kills workers of a whole server 200 times.
+KILLS = 60
 KEYS = [b"/file-%d.txt" % n for n in range(40)]
 _CODE_FILE = Writer.publish.__code__.co_filename
 
@@ -168,7 +169,7 @@ def _is_open(gate: Gate) -> bool:
     return bool(select.select([gate.fd], [], [], 0)[0])
 
 
-def test_writers_killed_200_times_leave_no_torn_answer_and_no_lock_held(lock: RobustLock) -> None:
+def test_writers_killed_over_and_over_leave_no_torn_answer_and_no_lock_held(lock: RobustLock) -> None:
     arena = Arena(256 * 1024, rows=1)
     chance = random.Random(7)
     keeper = Writer(arena, lock)
