@@ -135,12 +135,14 @@ class Births:
             shared += cache.fds()
         keep = [*guard_fds, *slot.channel.kept_fds(), their_line.fileno(), their_asked.fileno(), *shared]
         legacy = slot.legacy
+        # Looked up before the child has closed the listeners.
+        tls = (generation.certificates, generation.secure_port)
 
         def work() -> None:
             ledger = Ledger(row, self.mapping.asleep, self.mapping.bell)
             queue = slot.queue if self._parts.transport.DISPATCHES else None
             guards = locks.counted(ledger.counts)
-            source, tls = slot.channel.source(), (generation.certificates, generation.secure_port)
+            source = slot.channel.source()
             self._confinement.worker(settings)
             clients = None if generation.clients is None else generation.clients.of(number)
             ways, policies = (their_line, their_asked, self._master, self.ready), self._parts.policies
