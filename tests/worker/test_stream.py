@@ -27,6 +27,7 @@ def send(bench: Workbench, root: Path, client: Client, parts: Sequence[bytes | S
     fields, host = parse_fields(b"Host: x\r\n\r\n"), bench.hosts.default
     request = Request(LINE, parse_request_line(LINE), fields, b'"-" "-"\n', None, True, host)
     talk = client.conn.dialogue()
+    talk.began.append(bench.now_ns)
     talk.stream = Stream(request, 200, os.open(root / "big", os.O_RDONLY | os.O_CLOEXEC), HEAD, parts)
     bench.delivery.flush(client.conn, bench.now_ns)
 
