@@ -6,6 +6,7 @@
 """The command `wsrv bench`."""
 
 import json
+import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -135,6 +136,9 @@ def command(
 
     from wsrv.cli import benchrun, benchsaved, benchtable
 
+    # Who ends bench, or closes its terminal, ends what it has started: each with block on the way does its part.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     requirements = _requirements(require, baseline)
     wanted = benchrun.Wanted.of(how, ctx.meta[_SERVER_OPTIONS])
     known = benchsaved.load(baseline) if baseline else None
@@ -168,6 +172,11 @@ def command(
     ]
     if unmet:
         raise Stop(CHECK_FAILED, "\n".join(unmet))
+
+
+def _leave(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def _requirements(texts: Sequence[str], baseline: str | None) -> "list[Requirement]":

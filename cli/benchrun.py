@@ -75,11 +75,14 @@ class Wanted:
         picks: Sequence[int] = (0,)
         if how["urls"]:
             try:
-                paths, picks = workload.distinct(workload.targets_in(Path(how["urls"])))
+                listed = workload.targets_in(Path(how["urls"]))
             except BadTarget as error:
                 raise Stop(USAGE, str(error)) from error
             if how["zipf"]:
+                paths = workload.by_popularity(listed)
                 picks = tuple(workload.zipf(len(paths), how["zipf"]))
+            else:
+                paths, picks = workload.distinct(listed)
         spare = max(1, (os.cpu_count() or 2) // 2)
         return cls(
             url=how["url"],
@@ -140,7 +143,7 @@ def _subject(wanted: Wanted, options: Sequence[str] = ()) -> Iterator[Subject]:
         yield _there(wanted.url)
         return
     with OwnServer([*wanted.server_options, *options]) as own:
-        yield Subject(own.url, workload.target_of(own.url), own.pid, running.find(None, own.runtime_dir))
+        yield Subject(own.url, workload.target_of(own.url), own.pid, own.running)
 
 
 def _there(url: str) -> Subject:
@@ -204,7 +207,12 @@ def _run(wanted: Wanted, subject: Subject, what: str) -> tuple[Document, bool]:
     cpu = processes.cpu_seconds(subject.pid) if subject.pid else 0.0
     tally, interrupted = _carry_out(plan, number, what)
     cpu = processes.cpu_seconds(subject.pid) - cpu if subject.pid else 0.0
-    settings = {"path": subject.target.path, "server": list(wanted.server_options), **wanted.workload}
+    settings = {
+        "path": subject.target.path,
+        "fields": [f"{name}: {value}" for name, value in wanted.fields],
+        "server": list(wanted.server_options),
+        **wanted.workload,
+    }
     found = document(subject.url, plan, number, tally, settings)
     if subject.pid:
         # The warm-up cost CPU too.

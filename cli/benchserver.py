@@ -2,21 +2,28 @@
 # of its own that goes when it goes.
 """A server under test."""
 
-import re
+import contextlib
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from wsrv.cli import running
 from wsrv.cli.exits import CANNOT_START, Stop
 
+if TYPE_CHECKING:
+    from wsrv.engine.master.runtime import RunningServer
+
 PAGE_BYTES = 1024
-_LISTENING = re.compile(r"listening on (http://\S+)")
+_START_SECONDS = 60
+_LOOK_SECONDS = 0.02
 _STOP_SECONDS = 30
+_OWN_PREFIX = "wsrv: "
 
 
 class OwnServer:
@@ -25,8 +32,8 @@ class OwnServer:
     def __init__(self, options: Sequence[str]) -> None:
         self._options = list(options)
         self._folder = tempfile.TemporaryDirectory(prefix="wsrv-bench-")
-        self._said: list[str] = []
         self.url = ""
+        self.running: RunningServer | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -39,15 +46,13 @@ class OwnServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._popen.send_signal(signal.SIGINT)
         try:
-            self._popen.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._popen.kill()
-            self._popen.wait()
-        assert self._popen.stderr is not None
-        self._popen.stderr.close()
-        self._folder.cleanup()
+            self._popen.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_STOP_SECONDS)
+        finally:
+            # Too slow, or somebody is in a hurry.
+            self._end()
 
     @property
     def pid(self) -> int:
@@ -61,26 +66,69 @@ class OwnServer:
 
     def _start(self) -> None:
         folder = Path(self._folder.name)
-        own = ["--port", "0", "--runtime-dir", self.runtime_dir, "--log-file", f"{folder}/access.log"]
+        first = ["--port", "0", "--log-file", f"{folder}/access.log"]
+        # What comes last counts: it is found there, whatever else the options say.
+        last = ["--runtime-dir", self.runtime_dir]
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "wsrv.cli.main", "serve", *self._root(folder), *own, *self._options],
+            [sys.executable, "-m", "wsrv.cli.main", "serve", *self._root(folder), *first, *self._options, *last],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             # A Ctrl-C at the terminal is for whoever measures, not for what is measured.
             start_new_session=True,
         )
-        assert self._popen.stderr is not None
-        for line in self._popen.stderr:
-            self._said.append(line.strip())
-            if found := _LISTENING.search(line):
-                self.url = found[1]
+        try:
+            self._await()
+        except BaseException:
+            self._end()
+            raise
+
+    def _await(self) -> None:
+        """Wait until it answers. What it says meanwhile is read only if it ends; it drops what would have to wait."""
+        deadline = monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._popen.wait(_LOOK_SECONDS)
+                raise Stop(CANNOT_START, f"the server of its own does not start: {self._last_words()}")
+            if listeners := self._listeners():
                 break
-        # What it says later nobody reads: it drops what would have to wait for a reader.
-        if not self.url:
+            if monotonic() > deadline:
+                raise Stop(CANNOT_START, f"the server of its own does not answer within {_START_SECONDS} s")
+        usable = [listener for listener in listeners if not listener.startswith("https:")]
+        if not usable:
+            raise Stop(
+                CANNOT_START, f"the server of its own listens with TLS only, which bench does not speak: {listeners[0]}"
+            )
+        self.url = usable[0]
+
+    def _listeners(self) -> list[str]:
+        """Where it listens, once all its workers are at work."""
+        try:
+            there = running.servers(self.runtime_dir)
+            if not there:
+                return []
+            statistics = running.ask(there[0], {"command": "stats"})
+        except Stop:
+            return []
+        if not all(worker["heartbeat_age_seconds"] is not None for worker in statistics["workers"]):
+            return []
+        self.running = there[0]
+        return list(statistics["listeners"])
+
+    def _last_words(self) -> str:
+        assert self._popen.stderr is not None
+        lines = [line.strip().removeprefix(_OWN_PREFIX) for line in self._popen.stderr]
+        faults = [line for line in lines if not line.startswith(("warning: ", "try: "))]
+        return "; ".join(faults) or f"it ends with status {self._popen.returncode}"
+
+    def _end(self) -> None:
+        """What is left of it goes."""
+        if self._popen.poll() is None:
+            self._popen.kill()
             self._popen.wait()
-            self._popen.stderr.close()
-            raise Stop(CANNOT_START, "\n".join(["the server does not start:", *self._said]))
+        assert self._popen.stderr is not None
+        self._popen.stderr.close()
+        self._folder.cleanup()
 
     def _root(self, folder: Path) -> list[str]:
         if _names_a_root(self._options):

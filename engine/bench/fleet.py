@@ -46,7 +46,9 @@ class Fleet:
         """Be process `number`. Does not return."""
         status = 1
         try:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            for ending in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(ending, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             words = self._words[number * WORDS : (number + 1) * WORDS]
             os.read(waiting, 1)
             tally = Generator(self.plan.share(number, self._number), words).run()

@@ -2,14 +2,17 @@
 """Targets and workloads."""
 
 import gzip
+import io
 import json
 import random
 import re
 import socket
+import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 from urllib.parse import quote, urlsplit
 
 from wsrv.engine.bench.plan import Address
@@ -20,6 +23,7 @@ ZIPF_PICKS = 1 << 17
 MOST_TARGETS = 1_000_000
 # The request line within a line of the combined and the common log format.
 _LOGGED = re.compile(r'"(?:GET|HEAD) (\S+)(?: HTTP/[\d.]+)?"')
+_GZIP = b"\x1f\x8b"
 _SAFE = "/?&=%:@!$'()*+,;~-._[]"
 
 
@@ -48,8 +52,13 @@ def target_of(url: str) -> Target:
     """
     if url.startswith("unix:"):
         place, _, path = url.removeprefix("unix:").partition(":")
+        if not place:
+            raise BadTarget(f"{url} names no socket, as unix:/run/site.sock or unix:/run/site.sock:/path")
         return Target(place, "localhost", f"unix:{place}", path or "/")
-    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+    except ValueError as error:
+        raise BadTarget(f"{url} is not a URL such as http://localhost:8080/") from error
     if parts.scheme == "https":
         raise BadTarget(f"{url}: what is measured over TLS is mostly TLS, and bench does not speak it; use http://")
     try:
@@ -57,7 +66,9 @@ def target_of(url: str) -> Target:
     except ValueError as error:
         raise BadTarget(f"{url}: the port is not a number from 0 to 65535") from error
     if parts.scheme != "http" or not parts.hostname:
-        raise BadTarget(f"{url} is not a URL such as http://localhost:8080/")
+        raise BadTarget(f"{url!r} is not a URL such as http://localhost:8080/")
+    if port == 0:
+        raise BadTarget(f"{url}: nobody listens on port 0")
     try:
         found = socket.getaddrinfo(parts.hostname, port or 80, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -84,8 +95,12 @@ def request(target: Target, path: str, keep_alive: bool, fields: Sequence[tuple[
 def targets_in(file: Path) -> list[str]:
     """The targets in `file`, in its order: a URL or path a line, or the lines of an access log. Raises BadTarget."""
     try:
-        with gzip.open(file, "rt", errors="replace") if file.suffix == ".gz" else file.open(errors="replace") as lines:
-            found = [path for line in lines if (path := _target_in(line.strip()))]
+        with file.open("rb") as raw:
+            unpacked = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
+            with io.TextIOWrapper(cast(IO[bytes], unpacked), errors="replace") as lines:
+                found = [path for line in lines if (path := _target_in(line.strip()))]
+    except (EOFError, zlib.error) as error:
+        raise BadTarget(f"{file} is compressed, and damaged: {error}") from error
     except OSError as error:
         raise BadTarget(f"{file}: {error.strerror or error}") from error
     if not found:
@@ -121,6 +136,11 @@ def distinct(targets: Iterable[str]) -> tuple[list[str], list[int]]:
     numbers: dict[str, int] = {}
     picks = [numbers.setdefault(target, len(numbers)) for target in targets]
     return list(numbers), picks
+
+
+def by_popularity(targets: Iterable[str]) -> list[str]:
+    """Each target once, those first that come most often; of equals, who came first."""
+    return [target for target, _ in Counter(targets).most_common()]
 
 
 def zipf(number: int, exponent: float, seed: int = 0) -> Iterator[int]:

@@ -1,12 +1,13 @@
 """URLs, lists of targets, Zipf's law."""
 
 import gzip
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from wsrv.engine.bench.workload import BadTarget, distinct, request, target_of, targets_in, zipf
+from wsrv.engine.bench.workload import BadTarget, by_popularity, distinct, request, target_of, targets_in, zipf
 
 
 @pytest.mark.parametrize(
@@ -28,10 +29,20 @@ def test_a_url_names_a_place(url: str, address: object, host: str, path: str) ->
 
 
 @pytest.mark.parametrize(
-    "url", ["https://127.0.0.1/", "http://127.0.0.1:99999/", "http://", "ftp://127.0.0.1/", "http://no.invalid/"]
+    "url",
+    [
+        "https://127.0.0.1/",
+        "http://127.0.0.1:99999/",
+        "http://",
+        "ftp://127.0.0.1/",
+        "http://[::1",
+        "unix:",
+        "http://127.0.0.1:0/",
+        "http://no.invalid/",
+    ],
 )
 def test_what_cannot_be_asked_is_refused_with_the_url(url: str) -> None:
-    with pytest.raises(BadTarget, match=url.rstrip("/").rpartition("/")[2] or "http"):
+    with pytest.raises(BadTarget, match=re.escape(url.rstrip("/").rpartition("/")[2] or "http")):
         target_of(url)
 
 
@@ -72,6 +83,17 @@ def test_a_file_without_targets_is_refused(tmp_path: Path) -> None:
         targets_in(tmp_path / "empty")
     with pytest.raises(BadTarget, match="absent"):
         targets_in(tmp_path / "absent")
+
+
+def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "list.gz"
+    file.write_bytes(gzip.compress(LINES.encode() * 100)[:-20])
+    with pytest.raises(BadTarget, match=r"list\.gz is compressed, and damaged"):
+        targets_in(file)
+
+
+def test_what_a_log_has_most_often_comes_first() -> None:
+    assert by_popularity(["/a", "/b", "/c", "/b", "/c"]) == ["/b", "/c", "/a"]
 
 
 def test_draws_follow_zipfs_law() -> None:

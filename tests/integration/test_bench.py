@@ -1,12 +1,13 @@
 """`wsrv bench` as a person calls it."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,31 +194,60 @@ def test_figures_are_kept_and_compared_with(servers: Servers, site: Path, tmp_pa
         (("--require", "rps>1*baseline"), 2, "--baseline"),
         (("-H", "nonsense"), 2, "Accept-Encoding: br"),
         (("--json", "--csv"), 2, "exclude each other"),
-        (("--", "--ipc", "nosuch"), 5, "nosuch"),
+        (("--", "--ipc", "nosuch"), 5, "wsrv: the server of its own does not start: --ipc: no transport 'nosuch'"),
+        (("http://[::1",), 2, "is not a URL"),
     ],
 )
 def test_what_cannot_be_measured_is_told_in_a_line(args: tuple[str, ...], status: int, words: str) -> None:
     run = bench(*args)
     assert (run.returncode, run.stdout) == (status, "")
     assert words in run.stderr
-    assert "Traceback" not in run.stderr
+    # One line, and a hint where the options are wrong.
+    assert len([line for line in run.stderr.splitlines() if not line.startswith("wsrv: try: ")]) == 1
 
 
-def test_an_interrupt_ends_the_run_with_what_there_is(tmp_path: Path) -> None:
-    popen = subprocess.Popen(
+@contextlib.contextmanager
+def endless(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """A run against a server of its own that would not end, once it is under way; and all processes it consists of."""
+    with subprocess.Popen(
         [*PROGRAM, "bench", "-d", "100s", "--warm-up", "0s"],
         env=environment({"TMPDIR": str(tmp_path)}),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    process = psutil.Process(popen.pid)
-    folders: Callable[[], list[Path]] = lambda: list(tmp_path.glob("wsrv-bench-*/access.log"))  # noqa: E731
-    wait_for(lambda: folders() and folders()[0].read_bytes().count(b"\n") > 1000, "requests")
-    family = children(process, recursive=True)
-    os.kill(popen.pid, signal.SIGINT)
-    stdout, stderr = popen.communicate(timeout=60)
+    ) as popen:
+        folders: Callable[[], list[Path]] = lambda: list(tmp_path.glob("wsrv-bench-*/access.log"))  # noqa: E731
+        wait_for(lambda: folders() and folders()[0].read_bytes().count(b"\n") > 1000, "requests")
+        yield popen, children(psutil.Process(popen.pid), recursive=True)
+
+
+def test_an_interrupt_ends_the_run_with_what_there_is(tmp_path: Path) -> None:
+    with endless(tmp_path) as (popen, family):
+        os.kill(popen.pid, signal.SIGINT)
+        stdout, stderr = popen.communicate(timeout=60)
     assert (popen.returncode, said(stderr)) == (130, "")
     assert "answers" in stdout
     assert not any(child.is_running() for child in family)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_bench_ends_all_that_it_has_started(tmp_path: Path, number: signal.Signals) -> None:
+    with endless(tmp_path) as (popen, family):
+        os.kill(popen.pid, number)
+        assert popen.communicate(timeout=60) == ("", "")
+    assert popen.returncode == 128 + number
+    assert not any(child.is_running() for child in family)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_of_its_own_may_be_silent(site: Path) -> None:
+    assert found("-n", "50", "--", str(site), "--workers", "1", "--quiet")["statuses"] == {"200": 50}
+
+
+def test_a_baseline_with_other_fields_is_of_other_settings(servers: Servers, site: Path, tmp_path: Path) -> None:
+    url, file = servers(site).url, str(tmp_path / "kept.json")
+    assert bench(url, "-n", "10", "--warm-up", "0s", "--save", file).returncode == 0
+    run = bench(url, "-n", "10", "--warm-up", "0s", "--baseline", file, "-H", "Accept-Encoding: br")
+    assert run.returncode == 2
+    assert "fields (baseline: [], now: ['Accept-Encoding: br'])" in said(run.stderr)
