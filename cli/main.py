@@ -28,6 +28,7 @@ COMMANDS = {
     "serve": "Serve the files below a folder.",
     "stats": "Show what a running server does.",
     "reload": "Let a running server take up its settings as they are now.",
+    "log": "Show the access log, and follow it.",
     "bench": "Measure a server: how many requests, how long each.",
     "config": "Write, show, check or import settings.",
     "cache": "Try out what a cache would do.",

@@ -32,6 +32,7 @@ from wsrv.engine.master.front import Front
 from wsrv.engine.master.generation import Generations
 from wsrv.engine.master.inquiry import Inquiries
 from wsrv.engine.master.listen import open_listeners, reach_addresses, server_name
+from wsrv.engine.master.livelog import LOOK_SECONDS, LiveLog, place
 from wsrv.engine.master.notify import Notifier
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.outfit import (
@@ -117,7 +118,7 @@ class Master:
         self._signals = catch_signals(self._is_init, undo)
         self._terminal = Terminal()
         self._epoll = undo.enter_context(select.epoll())
-        self._commands: dict[str, Handler] = {"stats": self._stats}
+        self._commands: dict[str, Handler] = {"stats": self._stats, "log": self._log_place}
         self._late: dict[str, LateHandler] = {}
         self._control = open_control(self._folder, self._commands, self._late, self._epoll, voice, undo)
         self._notifier = Notifier(settings.service)
@@ -141,6 +142,8 @@ class Master:
         self._late["policy"] = PolicySwitch(parts.policies, *told).ask
         self._reload = Reload(renew, self._nursery, generations, room, self._front.turn, self._notifier, voice)
         self._late["reload"] = self._reload.ask
+        self._live_log = LiveLog(mapping.rows)
+        self._late["log lines"] = self._live_log.ask
         self._stalls = Stalls(self._nursery, self._front.take_back, voice, _TICK_SECONDS)
         self._telling = Telling(self._stats, self._obstacle, self._inquiries, self._nursery.succeed)
         self._stat_file = self._open_stat_file()
@@ -166,13 +169,16 @@ class Master:
         self._epoll.register(nursery.ready, select.EPOLLIN)
         next_tick_ns = 0
         while not (self._drain_until_ns and not nursery.workers()):
-            for fd, events in self._epoll.poll(_TICK_SECONDS):
+            for fd, events in self._epoll.poll(LOOK_SECONDS if self._live_log else _TICK_SECONDS):
                 self._hear(fd, events)
             now_ns = monotonic_ns()
+            if self._live_log:
+                self._live_log.turn(now_ns)
             if now_ns >= next_tick_ns:
                 next_tick_ns = now_ns + int(_TICK_SECONDS * _SECOND_NS)
                 self._tick(now_ns)
         self._front.see_refused_off()
+        self._live_log.end()
         if self._stat_file is not None:
             self._stat_file.update(self._stats())
 
@@ -289,6 +295,9 @@ class Master:
             self._voice.warn(f"{lost} lines of the access log were lost: what reads it was too slow")
 
     # Answers.
+
+    def _log_place(self, request: dict[str, Any]) -> dict[str, Any]:
+        return place(self._settings.log, self._nursery.current.settings.log.format)
 
     def _obstacle(self) -> str | None:
         """Why no requests are to be sent here; None where they are answered."""
