@@ -11,22 +11,11 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from tests.integration.conftest import Servers
+from tests.support.browser import CHROMIUM, QUIET, Heard
 from tests.support.media import font, png, wasm, webm
 from tests.support.program import surroundings
 from tests.support.server import Server, wait_for
 
-CHROMIUM = "/usr/bin/chromium"
-QUIET = (
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--no-first-run",
-    "--no-sandbox",
-)
 SECONDS = 120
 COLOURS = [(40 * (second % 6), 255 - 40 * (second % 6), 128) for second in range(SECONDS)]
 
@@ -113,23 +102,6 @@ def page(nothing_left_behind: None, tmp_path: Path) -> Iterator[Page]:
             yield context.new_page()
         finally:
             context.close()
-
-
-class Heard:
-    """What a page did on the network, and what it complained of."""
-
-    def __init__(self, page: Page) -> None:
-        self.statuses: dict[str, int] = {}
-        self.complaints: list[str] = []
-        page.on("response", lambda answer: self.statuses.update({answer.url: answer.status}))
-        page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
-        page.on("pageerror", lambda error: self.complaints.append(f"uncaught: {error}"))
-        # A browser ends the download of a video itself when it has enough, or seeks.
-        page.on("requestfailed", lambda asked: self._failed(asked.url, asked.failure))
-
-    def _failed(self, url: str, failure: str | None) -> None:
-        if not (url.endswith(".webm") and failure == "net::ERR_ABORTED"):
-            self.complaints.append(f"failed: {url}: {failure}")
 
 
 def test_page_with_all_that_it_loads(server: Server, page: Page) -> None:
