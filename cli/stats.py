@@ -23,15 +23,31 @@ _NOTHING = "-"
 @click.option("--name", type=ServerName(), metavar="NAME", help="Which server, where several run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole document as JSON.")
 @click.option("--sync", is_flag=True, help="Show how locks and semaphores were used, and waited for.")
+@click.option("-w", "--watch", is_flag=True, help="Go on each second: rates, bars, percentiles; Ctrl-C ends it.")
 @click.option("--runtime-dir", type=Place(folder=True), metavar="PATH", help="Where the server can be found.")
-def command(name: str | None, as_json: bool, sync: bool, runtime_dir: str | None) -> None:
+def command(name: str | None, as_json: bool, sync: bool, watch: bool, runtime_dir: str | None) -> None:
     """Show what a running server does.
+
+    \b
+    Examples:
+      wsrv stats                                     the totals since the start
+      wsrv stats --watch                             what happens now
+      wsrv stats --json | jq .requests_total
+      wsrv stats --json --watch >> samples.jsonl     a line a second
 
     Exit status: 0 shown, 2 several servers run and no --name says which, 3 none runs.
     """
+    if watch and sync:
+        raise click.UsageError("--watch and --sync exclude each other; what is watched has the locks in it")
     if as_json and sync:
         raise click.UsageError("--json and --sync exclude each other; the JSON has `sync_objects` in it")
-    document = running.ask(running.find(name, runtime_dir), {"command": "stats"})
+    server = running.find(name, runtime_dir)
+    if watch:
+        from wsrv.cli.watch import watch as watch_server
+
+        watch_server(server, as_json)
+        return
+    document = running.ask(server, {"command": "stats"})
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
