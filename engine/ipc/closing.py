@@ -11,18 +11,18 @@ from collections.abc import Sequence
 # A fatal alert, internal_error, from a server that ends a connection before any handshake (RFC 8446 6).
 TLS_ALERT = bytes((0x15, 3, 3, 0, 2, 2, 80))
 
-# Below this a call for each is as cheap as looking whether they are a run.
-_FEW = 3
-
 
 def close_all(fds: Sequence[int]) -> None:
-    """Close every one of `fds`, all of which are open; a run of consecutive numbers by one close_range(2)."""
-    count = len(fds)
-    if count >= _FEW and list(fds) == list(range(fds[0], fds[0] + count)):
-        os.closerange(fds[0], fds[0] + count)
-    else:
-        for fd in fds:
-            os.close(fd)
+    """Close every one of `fds`, all of which are open; each run of consecutive numbers by one close_range(2)."""
+    first = after = -1
+    for fd in fds:
+        if fd != after:
+            if first != after:
+                os.closerange(first, after)
+            first = fd
+        after = fd + 1
+    if first != after:
+        os.closerange(first, after)
 
 
 def half_close(fd: int) -> None:

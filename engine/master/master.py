@@ -17,6 +17,7 @@
 """The master process: serve() runs a server from its start to the end of its drain."""
 
 import contextlib
+import gc
 import os
 import select
 import signal
@@ -164,6 +165,10 @@ class Master:
         """Serve from the first fork to the end of the last child. Raises CannotStart."""
         nursery = self._nursery
         self._confinement.master(self._settings)
+        # What exists now stays: the collector need not look at it again, here or in what is forked, and pages that it
+        # does not write to stay shared.
+        gc.collect()
+        gc.freeze()
         nursery.begin()
         self._epoll.register(self._signals, select.EPOLLIN)
         self._epoll.register(nursery.ready, select.EPOLLIN)
