@@ -4,6 +4,7 @@ import gzip
 import json
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -214,19 +215,32 @@ print(status, sorted(loaded), file=sys.stderr)
     assert not any(room in loaded for room in ("worker", "openat2", "shm", "ipc", "sync"))
 
 
-def test_followed_lines_come_and_go_on_through_a_rotation(log: Path) -> None:
+def rotate(log: Path) -> None:
+    """Give the file the number 1, and those before it the next ones; then begin a new one."""
+    for number in (2, 1):
+        older = log.with_name(f"{log.name}.{number}")
+        if older.exists():
+            older.replace(log.with_name(f"{log.name}.{number + 1}"))
+    log.replace(log.with_name(f"{log.name}.1"))
+    log.touch()
+
+
+def test_followed_lines_come_and_go_on_through_rotations(log: Path) -> None:
     command = [*PROGRAM, "log", "tail", str(log), "-f", "-n", "1", "--path", "*.css"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as follower:
+        # Whoever waits for a line that never comes reads the end instead.
+        watchdog = threading.Timer(SECONDS, follower.kill)
+        watchdog.start()
         try:
             assert follower.stdout is not None
             assert follower.stdout.readline().decode().rstrip() == LINES[3]
             for number in range(3):
                 with open(log, "a") as file:
                     print(combined(f"/{number}.css"), combined("/other"), sep="\n", file=file)
-                log.replace(log.with_name(f"moved{number}"))
-                log.touch()
+                rotate(log)
                 assert f"/{number}.css".encode() in follower.stdout.readline()
         finally:
+            watchdog.cancel()
             follower.terminate()
 
 
