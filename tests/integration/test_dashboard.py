@@ -126,7 +126,10 @@ def test_numbers_move_under_load_and_equal_what_stats_prints(servers: Servers, r
         page.emulate_media(color_scheme=scheme)
         assert serious(page) == []
     page.set_viewport_size({"width": 390, "height": 844})
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    # The charts are drawn anew in their new width first.
+    waits(
+        page, lambda: page.evaluate("document.documentElement.scrollWidth") == 390, "the page to be as wide as a phone"
+    )
     assert serious(page) == []
     assert heard.complaints == []
     assert all(url.startswith(f"{server.url}/_wsrv/") for url in heard.statuses)
