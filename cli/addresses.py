@@ -7,13 +7,15 @@
 #   https://8443
 #
 # Rule 1: what `read` gives is again such text, with a path made absolute; `settings_of` makes settings of it.
-# Rule 2: `server.listen` says all. `server.host` and `server.port` are the short form: they count when it says nothing,
+# Rule 2: sockets of a service manager are listened on besides. Where nobody says an address, there are no others; they
+#         speak TLS when they are called https, and with a certificate all do when none is called so.
+# Rule 3: `server.listen` says all. `server.host` and `server.port` are the short form: they count when it says nothing,
 #         or when they come from a layer that outranks it. With a certificate that one listener is secure.
 """The kind of `server.listen`, and the listeners that the settings mean."""
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +35,8 @@ _ADDRESS = re.compile(
 _MAX_PORT = 65535
 # struct sockaddr_un (unix(7)): 108 bytes, the last of them NUL.
 _MAX_PATH_BYTES = 107
+# What a service manager calls a socket for TLS (FileDescriptorName= in systemd.socket(5)).
+_SECURE_NAME = "https"
 # From the strongest to the weakest.
 _LAYERS = ("flag", "environment", "file", "default")
 
@@ -113,8 +117,25 @@ def first_port(values: Mapping[str, "Value"]) -> int:
     return next((address.port for address in map(parse, listen) if not address.path), 0)
 
 
-def settings_of(values: Mapping[str, "Value"]) -> "tuple[ListenSettings, ...]":
-    """The listeners as the engine takes them, from values in force. Raises Stop when TLS is asked for and cannot be."""
+def settings_of(values: Mapping[str, "Value"], handed: Sequence[tuple[int, str]] = ()) -> "tuple[ListenSettings, ...]":
+    """The listeners as the engine takes them, from values in force; `handed` are descriptors of a service manager, with
+    their names. Raises Stop when TLS is asked for and cannot be.
+    """
+    if not handed:
+        return _opened(values)
+    from wsrv.engine.settings import ListenSettings
+
+    cert = bool(values["tls.cert"].value)
+    named = [name for _, name in handed if name == _SECURE_NAME]
+    if named and not cert:
+        raise Stop(USAGE, "a socket of the service manager is called https: it needs --tls-cert FILE --tls-key FILE")
+    found = tuple(ListenSettings(handed=fd, secure=cert and (not named or name == _SECURE_NAME)) for fd, name in handed)
+    said = any(values[key].layer != "default" for key in ("server.listen", "server.port", "server.host"))
+    return (*found, *_opened(values)) if said else found
+
+
+def _opened(values: Mapping[str, "Value"]) -> "tuple[ListenSettings, ...]":
+    """Those that are ours to open."""
     from wsrv.engine.settings import ListenSettings
 
     host, mode = values["server.host"].value, values["server.socket_mode"].value

@@ -17,13 +17,15 @@ from wsrv.engine.settings import SHARED
 if TYPE_CHECKING:
     from wsrv.cli.configfile import ConfigFile
     from wsrv.engine.master.parts import Parts
+    from wsrv.engine.settings import ServiceSettings
 
 # What the memory of a shared cache was made for.
 _OF_SHARED_MEMORY = ("cache.size", "cache.max_object")
 
 
 class Renewing:
-    """Reads the settings of a server that was started with these: `started` by key, AUTO worked out."""
+    """Reads the settings of a server that was started with these: `started` by key, AUTO worked out; `given` by a
+    service manager."""
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Renewing:
         environ: Mapping[str, str],
         file: "ConfigFile | None",
         started: Mapping[str, Value],
+        given: "ServiceSettings",
         chosen: "Parts",
     ) -> None:
         self._config = config
@@ -39,6 +42,7 @@ class Renewing:
         self._environ = environ
         self._file = file
         self._started = started
+        self._given = given
         self._chosen = chosen
 
     def __call__(self) -> Renewal:
@@ -58,7 +62,7 @@ class Renewing:
             raise Stop(USAGE, "\n".join(faults))
         now = in_force(values)
         pending = self._pending(now)
-        settings = serve.engine_settings({**now, **{key: self._started[key] for key in pending}}, file)
+        settings = serve.engine_settings({**now, **{key: self._started[key] for key in pending}}, file, self._given)
         name = now["cache.policy"].value
         policy = self._chosen.policies[name]
         if (obstacle := there.obstacle("policy", name, settings.cache)) is not None:

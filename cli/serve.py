@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from wsrv.cli import addresses, certificates, contenttypes, ids, rules
+from wsrv.cli import addresses, certificates, contenttypes, ids, rules, service
 from wsrv.cli.configfile import ConfigFile, places
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -30,6 +30,7 @@ from wsrv.engine.settings import (
     ProcessSettings,
     ProxySettings,
     RuntimeSettings,
+    ServiceSettings,
     Settings,
     SiteSettings,
     StatusSettings,
@@ -78,7 +79,8 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     values = resolve(flags, os.environ, file)
     voice = TerminalVoice(quiet, verbose)
     started = in_force(values)
-    settings = engine_settings(started, file)
+    given = service.current()
+    settings = engine_settings(started, file, given)
     if faults := site_faults(values):
         raise Stop(USAGE, "\n".join(faults))
 
@@ -101,21 +103,27 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
     if os.geteuid() == 0 and not settings.confine.user:
         voice.warn("running as root, and workers too: --user names whom they become; better use an ordinary user")
     serving = partial(open_page, voice=voice) if values["server.open"].value else None
-    renew = Renewing(config, flags, dict(os.environ), file, started, chosen)
+    renew = Renewing(config, flags, dict(os.environ), file, started, given, chosen)
     try:
         serve(settings, chosen, voice, serving, renew)
     except CannotStart as error:
         raise Stop(CANNOT_START, str(error)) from error
 
 
-def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None) -> Settings:
-    """The settings as the engine takes them, from values in force; the file that they came from is withheld."""
+def engine_settings(
+    values: Mapping[str, Value], file: ConfigFile | None = None, given: ServiceSettings | None = None
+) -> Settings:
+    """The settings as the engine takes them, from values in force; the file that they came from is withheld. `given` is
+    what a service manager has given us."""
+    manager = given or ServiceSettings()
 
     def value(key: str) -> Any:
         return values[key].value
 
     certificate_files = certificates.settings_of(values)
     name, stat_file, log_file = value("server.name"), value("server.stat_file"), value("log.file")
+    if manager.handed and values["server.name"].layer == "default":
+        name = AUTO  # what is handed over has a port of its own
     withheld = [*places(file)] if file is not None else []
     if log_file != "-":
         withheld.append(Path(log_file))
@@ -145,7 +153,8 @@ def engine_settings(values: Mapping[str, Value], file: ConfigFile | None = None)
         site=site,
         hosts=tuple(_host(row, site) for row in hosts),
         runtime=RuntimeSettings(directory=Path(value("server.runtime_dir")), name="" if name == AUTO else name),
-        listen=addresses.settings_of(values),
+        listen=addresses.settings_of(values, manager.handed),
+        service=manager,
         tls=TlsSettings(certificate_files, value("tls.redirect")),
         proxy=ProxySettings(value("proxy.trusted"), value("proxy.protocol"), value("proxy.field")),
         process=ProcessSettings(

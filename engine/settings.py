@@ -24,6 +24,8 @@ class ListenSettings:
     path: Path | None = None
     # As nginx has it: whoever may enter the folder may connect. Caddy: 0200.
     mode: int = 0o666
+    # A descriptor that a service manager has handed over and that listens already; the place is its own then.
+    handed: int | None = None
     # Over TLS.
     secure: bool = False
     # The report's C server kept 100 and saw maxima of 2-4 s from SYN retries; nginx keeps 511, h2o 65535.
@@ -245,13 +247,15 @@ class RuntimeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ServiceSettings:
-    """What a service manager has given us: where it wants to be told what we do, and how often it must hear of us.
+    """What a service manager has given us: where it wants to be told what we do, how often it must hear of us, and
+    sockets that listen, as descriptors with names.
 
     `notify` is a path, or a name in the abstract namespace with @ before it; empty for nobody.
     """
 
     notify: str = ""
     watchdog_seconds: float = 0.0
+    handed: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

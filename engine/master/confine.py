@@ -67,14 +67,33 @@ class Confinement:
         if sandboxed and together:
             voice.say(
                 f"with --ipc {transport.NAME} master and workers are confined as one: a root that is replaced by "
-                "another folder is not served before a restart"
+                "another folder is not served before a restart, and a config file that is replaced not read"
             )
         if wish.user and os.geteuid() == 0:
             for module in _LATE_MODULES:
                 importlib.import_module(module)
         plan = cls(wish, sandboxed, together)
-        plan._try(settings, voice)
+        plan.check(settings, voice)
         return plan
+
+    def check(self, settings: Settings, voice: Voice) -> None:
+        """Have a child confine itself as a worker does, and read what it has to. Raises CannotStart."""
+        if not self.sandboxed and not self.settings.user:
+            return
+        ours, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            child = fork([theirs], "wsrv: trial", lambda: self._tell(settings, theirs))
+        finally:
+            os.close(theirs)
+        with open(ours, "rb") as pipe:
+            said = pipe.read()
+        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored, as some parents leave it
+            os.waitpid(child, 0)
+        faults, warnings = json.loads(said or b'[["a child that tried it died of it"], []]')
+        if faults:
+            raise CannotStart("cannot confine workers: " + "; ".join(faults))
+        for warning in warnings:
+            voice.warn(warning)
 
     def master(self, settings: Settings) -> None:
         """Confine the master, where it is confined with its workers. Before the first fork. Raises CannotStart."""
@@ -109,25 +128,6 @@ class Confinement:
             os.initgroups(wish.user, wish.gid)
             os.setresgid(wish.gid, wish.gid, wish.gid)
             os.setresuid(wish.uid, wish.uid, wish.uid)
-
-    def _try(self, settings: Settings, voice: Voice) -> None:
-        """Have a child confine itself as a worker does, and read what it has to. Raises CannotStart."""
-        if not self.sandboxed and not self.settings.user:
-            return
-        ours, theirs = os.pipe2(os.O_CLOEXEC)
-        try:
-            child = fork([theirs], "wsrv: trial", lambda: self._tell(settings, theirs))
-        finally:
-            os.close(theirs)
-        with open(ours, "rb") as pipe:
-            said = pipe.read()
-        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored, as some parents leave it
-            os.waitpid(child, 0)
-        faults, warnings = json.loads(said or b'[["a child that tried it died of it"], []]')
-        if faults:
-            raise CannotStart("cannot confine workers: " + "; ".join(faults))
-        for warning in warnings:
-            voice.warn(warning)
 
     def _tell(self, settings: Settings, pipe: int) -> None:
         """The trial, in the child: what fails, and what is worth a warning, as two lists of sentences."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.master.births import queues_for
+from wsrv.engine.master.confine import Confinement
 from wsrv.engine.master.listen import Listener, open_listeners, redirect_port
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.outfit import load_certificates
@@ -63,8 +64,17 @@ class Generation:
 class Generations:
     """Makes generations. `queue_use` counts how the queues of all slots are used; `room` bounds the workers."""
 
-    def __init__(self, parts: Parts, mapping: Mapping, room: int, queue_use: "array[int]", voice: Voice) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        mapping: Mapping,
+        room: int,
+        queue_use: "array[int]",
+        voice: Voice,
+        confinement: Confinement,
+    ) -> None:
         self._parts = parts
+        self._confinement = confinement
         self._mapping = mapping
         self._tally = Tally(queue_use, 0)
         self._voice = voice
@@ -81,6 +91,7 @@ class Generations:
 
     def next(self, settings: Settings, before: Generation, policy: type[Policy]) -> Generation:
         """The generation that is to follow `before`. Raises CannotStart."""
+        self._confinement.check(settings, self._voice)
         with contextlib.ExitStack() as undo:
             listeners = self._listeners(settings.listen, before, undo)
             clients = before.clients

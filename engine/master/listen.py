@@ -66,7 +66,7 @@ def open_listeners(settings: Sequence[ListenSettings], voice: Voice, undo: conte
     """A listener for each of `settings`, in their order. Raises CannotStart."""
     found = []
     for one in settings:
-        made, path = (open_listener(one), None) if one.path is None else listen_on_path(one, one.path)
+        made, path = _open(one)
         listener = Listener(made, one.secure, path)
         undo.callback(listener.close)
         found.append(listener)
@@ -74,6 +74,36 @@ def open_listeners(settings: Sequence[ListenSettings], voice: Voice, undo: conte
     if most is not None and most < wanted:
         voice.detail(f"net.core.somaxconn cuts the backlog from {wanted} to {most}")
     return found
+
+
+def _open(settings: ListenSettings) -> tuple[socket.socket, UnixPath | None]:
+    """What listens there, and its name in the file system where that is ours to remove. Raises CannotStart."""
+    if settings.handed is not None:
+        return adopt(settings.handed), None
+    return (open_listener(settings), None) if settings.path is None else listen_on_path(settings, settings.path)
+
+
+def adopt(fd: int) -> socket.socket:
+    """The socket that a service manager has handed over as `fd`. Raises CannotStart."""
+    fault = f"descriptor {fd}, which the service manager handed over, is no stream socket that listens"
+    try:
+        listener = socket.socket(fileno=fd)
+    except OSError as error:
+        raise CannotStart(fault) from error
+    try:
+        # SO_ACCEPTCONN: whether it listens (socket(7)).
+        if listener.type != socket.SOCK_STREAM or not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise CannotStart(fault)
+        if listener.family not in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            raise CannotStart(f"{fault} on TCP or on a path")
+    except BaseException:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    listener.set_inheritable(False)
+    if listener.family != socket.AF_UNIX:
+        _tune(listener)
+    return listener
 
 
 def server_name(listeners: Sequence[Listener]) -> str:
@@ -130,10 +160,15 @@ def _resolve(host: str, port: int, shown: str) -> tuple[int, _Address]:
 
 def _prepare(listener: socket.socket) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    _tune(listener)
+
+
+def _tune(listener: socket.socket) -> None:
+    """Set what accepted sockets inherit, and when they are accepted."""
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     # Without SYN cookies, a few hundred silent clients fill the queue of half-accepted connections for everybody.
     if _number(_SYN_COOKIES):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_SECONDS)

@@ -128,7 +128,7 @@ class Master:
         mapping = make_mapping(room, undo)
         # What the master itself does with the queues of all slots: it alone admits.
         self._queue_use = array("Q", [0] * TALLY_WORDS)
-        generations = Generations(parts, mapping, room, self._queue_use, voice)
+        generations = Generations(parts, mapping, room, self._queue_use, voice, self._confinement)
         self._cache = make_cache(settings, parts, mapping, room, undo)
         births = Births(parts, mapping, room, log, self._epoll, voice, self._confinement, self._cache)
         undo.callback(births.close)

@@ -36,10 +36,6 @@ class Notifier:
         """It drains."""
         self._tell("STOPPING=1")
 
-    def status(self, text: str) -> None:
-        """A line that the manager shows."""
-        self._tell(f"STATUS={text}")
-
     def tick(self, now_ns: int) -> None:
         """Feed the watchdog, when it is due."""
         if self._period_ns and now_ns >= self._due_ns:

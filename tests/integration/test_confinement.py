@@ -15,6 +15,7 @@ from tests.integration.conftest import Servers
 from tests.integration.transports import TRANSPORTS
 from tests.support.certificates import Authority, connect, options
 from tests.support.launch import Launched, Launcher, driver
+from tests.support.reload import Config, launch_with, reload
 from tests.support.server import START_SECONDS, Server, wait_for
 
 # A policy that tries, in the worker, what a worker has no business to do, and says how it ended.
@@ -262,3 +263,33 @@ def test_the_control_socket_and_its_folder_are_for_their_user_alone(launch: Laun
     folder = launch.runtime / server.stats()["name"]
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "control.sock").stat().st_mode & 0o777 == 0o600
+
+
+@as_root
+def test_a_reload_for_a_root_that_workers_may_not_read_changes_nothing(launch: Launcher, site: Path) -> None:
+    other = folder(site.parent / "other", "other")
+    other.chmod(0o700)
+    config = Config(site.parent / "wsrv.toml", site_root=str(site))
+    server = launch_with(launch, config, "--user", "nobody")
+    config.set(site_root=str(other))
+    run = reload(server)
+    assert run.returncode == 5
+    assert f"nobody may not read the folder {other}" in run.stderr
+    assert b"index" in server.get("/").body
+    other.chmod(0o755)
+    assert reload(server).returncode == 0
+    assert server.get("/").body == b"other"
+
+
+def test_where_all_are_confined_as_one_a_root_from_outside_is_refused_by_a_reload(launch: Launcher, site: Path) -> None:
+    (site.parent / "logs").mkdir()
+    (site.parent / "cfg").mkdir()
+    other = folder(site.parent / "other", "other")
+    config = Config(site.parent / "cfg" / "wsrv.toml", site_root=str(site))
+    log = ("--log-file", str(site.parent / "logs" / "access.log"))
+    server = launch_with(launch, config, "--ipc", "pidfd_getfd", *log)
+    config.set(site_root=str(other))
+    run = reload(server)
+    assert run.returncode == 5
+    assert f"a confined worker may not read the folder {other}" in run.stderr
+    assert b"index" in server.get("/").body

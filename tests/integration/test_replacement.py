@@ -1,0 +1,53 @@
+"""Workers that are replaced: one that stands still for too long, one that has answered enough."""
+
+import signal
+from pathlib import Path
+
+from tests.integration.conftest import Servers
+from tests.support.launch import Launcher, driver
+from tests.support.server import wait_for
+
+
+def test_a_worker_that_stands_still_for_too_long_is_replaced(servers: Servers, site: Path, tmp_path: Path) -> None:
+    config = tmp_path / "wsrv.toml"
+    config.write_text('[server]\nstall_timeout = "3s"\n')
+    server = servers(site, "--workers", "2", "--config", str(config))
+    victim = server.workers()[0]
+    victim.send_signal(signal.SIGSTOP)
+    wait_for(lambda: [w["restarts"] for w in server.stats()["workers"]] == [1, 0], "a successor", 30)
+    assert not victim.is_running()
+    assert all(server.get("/").status == 200 for _ in range(8))
+    assert "has stood still for 3 s; it is ended" in server.said.read_text()
+
+
+_ENDLESS = """
+class Endless(Lru):
+    def admit(self, key, weight):
+        while b"trap" in key:
+            pass
+        return super().admit(key, weight)
+parts = replace(parts, policy=Endless)
+settings = replace(settings, process=ProcessSettings(workers=2, stall_seconds=3))
+"""
+
+
+def test_a_worker_in_an_endless_loop_shows_where_and_is_replaced(launch: Launcher, site: Path) -> None:
+    (site / "trap.txt").write_text("round and round")
+    server = launch(site, command=driver(_ENDLESS, root=site, runtime=launch.runtime, log=site.parent / "driven.log"))
+    with server.connect() as sock:
+        sock.sendall(b"GET /trap.txt HTTP/1.1\r\nHost: a\r\n\r\n")
+        wait_for(lambda: sum(w["restarts"] for w in server.stats()["workers"]) == 1, "a successor", 30)
+    assert all(server.get("/").status == 200 for _ in range(8))
+    assert "in admit" in server.words()
+
+
+def test_workers_that_have_answered_enough_are_replaced_and_nothing_is_lost(servers: Servers, site: Path) -> None:
+    server = servers(site, "--workers", "2", "--max-requests", "40")
+    asked = 0
+    while not all(w["restarts"] for w in server.stats()["workers"]):
+        assert server.get("/").status == 200
+        asked += 1
+        assert asked < 2000, "workers are replaced after some 40 requests each"
+    assert asked >= 80
+    assert len(server.log_lines(asked)) == asked
+    assert server.stats()["requests_total"] == asked
