@@ -8,15 +8,13 @@
 #       nothing of filters but how far back it has to look.
 """The command `wsrv log tail`."""
 
-import gzip
 import os
 import shutil
 import sys
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +34,6 @@ _LAST = 10
 _TOP = 20
 _MOST_LINES = 10_000_000
 _MAX_WORKER = 1_000_000
-_GZIP_MAGIC = b"\x1f\x8b"
 _LINE_BYTES = 1024 * 1024
 _PATIENCE_SECONDS = 5.0
 
@@ -196,10 +193,12 @@ class Tail:
         """The lines of a file, or of standard input."""
         if path == "-":
             return self._of_stream(sys.stdin.buffer)
+        from wsrv.engine.log.packed import GZIP_MAGIC, is_packed
+
         try:
             with open(path, "rb") as stream:
-                is_packed = stream.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-            if not is_packed:
+                packed = is_packed(stream.read(len(GZIP_MAGIC)))
+            if not packed:
                 return self._of_file(path)
             if self.follows:
                 raise Stop(USAGE, f"{path} is compressed: nothing is added to it; leave --follow out")
@@ -229,17 +228,18 @@ class Tail:
 
     def _of_stream(self, stream: "IO[bytes]") -> Batches:
         """Lines of what can only be read forwards."""
+        from wsrv.engine.log.packed import DAMAGE, unpacked
+
         found: deque[bytes] = deque(maxlen=self._count)
-        if stream.peek(len(_GZIP_MAGIC))[: len(_GZIP_MAGIC)] == _GZIP_MAGIC:  # type: ignore[attr-defined]
-            stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+        lines = unpacked(stream)
         try:
-            while text := stream.readline(_LINE_BYTES):
+            while text := lines.readline(_LINE_BYTES):
                 text = text.rstrip(b"\n")
                 if self.follows:
                     yield [text]
                 elif self._is_wanted(text):
                     found.append(text)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except DAMAGE as error:
             complain(f"the compressed file breaks off: {error}")
         finally:
             stream.close()

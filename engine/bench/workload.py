@@ -1,21 +1,20 @@
 # What to ask for, and of whom: a URL, a list of targets, and the order in which they are asked for.
 """Targets and workloads."""
 
-import gzip
 import io
 import json
 import random
 import re
 import socket
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from wsrv.engine.bench.plan import Address
+from wsrv.engine.log.packed import DAMAGE, unpacked
 
 # How many picks of a Zipf workload are drawn before they are gone through again.
 ZIPF_PICKS = 1 << 17
@@ -23,7 +22,6 @@ ZIPF_PICKS = 1 << 17
 MOST_TARGETS = 1_000_000
 # The request line within a line of the combined and the common log format.
 _LOGGED = re.compile(r'"(?:GET|HEAD) (\S+)(?: HTTP/[\d.]+)?"')
-_GZIP = b"\x1f\x8b"
 _SAFE = "/?&=%:@!$'()*+,;~-._[]"
 
 
@@ -95,11 +93,9 @@ def request(target: Target, path: str, keep_alive: bool, fields: Sequence[tuple[
 def targets_in(file: Path) -> list[str]:
     """The targets in `file`, in its order: a URL or path a line, or the lines of an access log. Raises BadTarget."""
     try:
-        with file.open("rb") as raw:
-            unpacked = gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
-            with io.TextIOWrapper(cast(IO[bytes], unpacked), errors="replace") as lines:
-                found = [path for line in lines if (path := _target_in(line.strip()))]
-    except (EOFError, zlib.error) as error:
+        with file.open("rb") as raw, io.TextIOWrapper(unpacked(raw), errors="replace") as lines:
+            found = [path for line in lines if (path := _target_in(line.strip()))]
+    except DAMAGE as error:
         raise BadTarget(f"{file} is compressed, and damaged: {error}") from error
     except OSError as error:
         raise BadTarget(f"{file}: {error.strerror or error}") from error

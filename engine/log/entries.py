@@ -87,8 +87,10 @@ def _request_line(line: bytes) -> tuple[bytes, bytes]:
     return words[0], words[1]
 
 
-def json_line(line: bytes) -> Entry:
-    """A line that is a JSON object. Raises Malformed."""
+def said_in(line: bytes, wanted: Mapping[str, Sequence[str]]) -> tuple[dict[str, Any], str | None]:
+    """What a line that is a JSON object says under the first of the names of each thing that is wanted, and the request
+    line, if it has one. Raises Malformed.
+    """
     try:
         said = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -98,9 +100,14 @@ def json_line(line: bytes) -> Entry:
     request = said.get("request")
     if isinstance(request, dict):  # Caddy
         said = {**request, **said}
-        request = None
-    found = {what: next((said[name] for name in names if name in said), None) for what, names in _NAMES.items()}
-    if isinstance(request, str) and found["target"] is None:
+    found = {what: next((said[name] for name in names if name in said), None) for what, names in wanted.items()}
+    return found, request if isinstance(request, str) else None
+
+
+def json_line(line: bytes) -> Entry:
+    """A line that is a JSON object. Raises Malformed."""
+    found, request = said_in(line, _NAMES)
+    if request is not None and found["target"] is None:
         method, target = _request_line(_text(request))
     else:
         method, target = _text(found["method"]) or b"GET", _text(found["target"])

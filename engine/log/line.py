@@ -8,12 +8,11 @@
 """Lines of access logs, whole."""
 
 import functools
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from wsrv.engine.log.entries import Malformed, seconds_of
+from wsrv.engine.log.entries import Malformed, said_in, seconds_of
 
 _LINE = re.compile(
     rb"(\S++) \S++ (.*?) \[([^\]]++)\] "
@@ -115,17 +114,8 @@ def _said(text: str | None) -> str | None:
 
 
 def _from_json(text: bytes) -> Line:
-    try:
-        said = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Malformed("not JSON") from error
-    if not isinstance(said, dict):
-        raise Malformed("JSON, but no object")
-    request = said.get("request")
-    if isinstance(request, dict):  # Caddy
-        said = {**request, **said}
-    found = {what: next((said[name] for name in names if name in said), None) for what, names in _NAMES.items()}
-    if isinstance(request, str) and found["target"] is None:
+    found, request = said_in(text, _NAMES)
+    if request is not None and found["target"] is None:
         found["method"], found["target"], found["protocol"] = _words(request)
     status, target = _whole(found["status"]), _text(found["target"])
     if status is None or target is None:

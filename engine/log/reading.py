@@ -12,16 +12,14 @@
 # Rule 5: a line that cannot be read is counted, and the first few are named; it ends nothing.
 """Access logs and traces as traces of requests."""
 
-import gzip
 import math
-import zlib
 from collections.abc import Iterator
-from typing import IO, cast
+from typing import IO
 
 from wsrv.engine.cache.simulation.trace import Progress, Trace, nobody
 from wsrv.engine.log.entries import CSV, Entry, Malformed, Way, recognise, seconds_of
+from wsrv.engine.log.packed import DAMAGE, unpacked
 
-GZIP_MAGIC = b"\x1f\x8b"
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # A longer line is none of a log: heads are bounded to a few tens of KiB.
@@ -182,8 +180,7 @@ class Span:
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes | str]:
     """The lines; a text in place of one that is too long, or of the rest of a file that is broken."""
-    if stream.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):  # type: ignore[attr-defined]  # of a BufferedReader
-        stream = cast("IO[bytes]", gzip.GzipFile(fileobj=stream))
+    stream = unpacked(stream)
     try:
         while line := stream.readline(LINE_BYTES):
             if len(line) < LINE_BYTES or line.endswith(b"\n"):
@@ -192,5 +189,5 @@ def _lines(stream: IO[bytes]) -> Iterator[bytes | str]:
             while line and not line.endswith(b"\n"):
                 line = stream.readline(LINE_BYTES)
             yield f"longer than {LINE_BYTES // 1024} KiB"
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGE as error:
         yield f"where the compressed file breaks off: {error}"

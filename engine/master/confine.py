@@ -29,6 +29,7 @@ from wsrv.engine.master import landlock
 from wsrv.engine.master.fork import fork
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.settings import ConfineSettings, Settings
+from wsrv.engine.static.root import may_list
 
 # Modules that workers import when they first need them.
 _LATE_MODULES = (
@@ -140,10 +141,10 @@ class Confinement:
             who = self.settings.user or "a confined worker"
             sites = (settings.site, *(host.site for host in settings.hosts))
             roots = sorted({one.root for one in sites})
-            faults = [f"{who} may not read the folder {root}" for root in roots if not _may_list(root)]
+            faults = [f"{who} may not read the folder {root}" for root in roots if not may_list(root)]
             files = sorted({rule.file for one in sites for rule in one.auth})
             faults += [f"{who} may not read the password file {file}" for file in files if not os.access(file, os.R_OK)]
-            if not _may_list(settings.site.pages):
+            if not may_list(settings.site.pages):
                 warnings = [f"{who} may not read {settings.site.pages}: plain error pages, no dashboard"]
         os.write(pipe, json.dumps((faults, warnings)).encode())
 
@@ -157,17 +158,6 @@ def _landlock(wish: ConfineSettings, voice: Voice) -> bool:
         raise CannotStart(f"--sandbox require: {why}")
     voice.warn(f"workers are not confined to what they serve: {why}; --sandbox off says that this is meant")
     return False
-
-
-def _may_list(folder: Path) -> bool:
-    """Whether this process may read the folder, or there is none: a root may come later."""
-    try:
-        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except PermissionError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _served(settings: Settings) -> Iterator[str]:

@@ -66,7 +66,7 @@ class Root:
             # A directory that is held open keeps its inode number, so an equal one is the same directory.
             if os.path.sameopenfile(self.fd, found_fd):
                 return False
-            if not at_any_rate and not _may_be_read(found_fd):
+            if not at_any_rate and not may_list(b".", found_fd):
                 self.out_of_reach = True
                 return False
             os.dup2(found_fd, self.fd, inheritable=False)
@@ -77,10 +77,10 @@ class Root:
             os.close(found_fd)
 
 
-def _may_be_read(directory_fd: int) -> bool:
-    """Whether this process may read the directory behind an O_PATH descriptor."""
+def may_list(directory: bytes | Path, below: int | None = None) -> bool:
+    """Whether nobody forbids this process to read the directory, which need not be there."""
     try:
-        os.close(os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory_fd))
+        os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=below))
     except PermissionError:
         return False
     except OSError:
