@@ -7,7 +7,7 @@
 """The protocols of a transport: Transport and Channel in the master, ConnectionSource in the worker."""
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Protocol
 
 from wsrv.engine.ipc.record import Arrival
@@ -96,11 +96,22 @@ class Transport(Protocol):
         a record names its listener by the place in this sequence.
         """
 
-    @classmethod
-    def succeed(
-        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
-    ) -> list[Channel]:
-        """As `open`, for workers that are to follow those of the channels `before`, which go on until they are closed.
 
-        Nobody who waits in a listener that stays may be lost when they are. Raises OSError.
-        """
+def succeed(
+    transport: type[Transport],
+    before: Sequence[Channel],
+    listeners: Sequence[socket.socket],
+    slots: int,
+    capacity: int,
+) -> list[Channel]:
+    """Channels for workers that are to follow those of the channels `before`, which go on until they are closed.
+
+    Nobody who waits in a listener that stays may be lost when they are. What a transport's class method
+    `succeed(before, listeners, slots, capacity)` gives; `open` for one that has none, as most need none.
+
+    Raises OSError.
+    """
+    find: Callable[..., list[Channel]] | None = getattr(transport, "succeed", None)
+    if find is None:
+        return transport.open(listeners, slots, capacity)
+    return find(before, listeners, slots, capacity)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from wsrv.engine.cache.policy import Policy
+from wsrv.engine.ipc.transport import succeed
 from wsrv.engine.master.births import queues_for
 from wsrv.engine.master.confine import Confinement
 from wsrv.engine.master.listen import Listener, open_listeners, redirect_port
@@ -125,9 +126,8 @@ class Generations:
         if before is None:
             channels = transport.open(made.sockets, process.workers, process.queue)
         else:
-            channels = transport.succeed(
-                [slot.channel for slot in before.slots], made.sockets, process.workers, process.queue
-            )
+            held = [slot.channel for slot in before.slots]
+            channels = succeed(transport, held, made.sockets, process.workers, process.queue)
         for number, channel in enumerate(channels):
             cell = self._cells.pop(0)
             memory = self._mapping.cell(cell)

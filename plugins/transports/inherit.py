@@ -90,13 +90,6 @@ class Inherit:
         """One channel a slot, all on `listeners`, which stay the caller's."""
         return [ListenerChannel(listeners, SHARED) for _ in range(slots)]
 
-    @classmethod
-    def succeed(
-        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
-    ) -> list[Channel]:
-        """The same listeners: who waits in them is accepted by whichever worker comes first."""
-        return cls.open(listeners, slots, capacity)
-
 
 @hookimpl
 def wsrv_register_transports() -> list[type[Transport]]:

@@ -279,13 +279,6 @@ class PidfdGetfd:
         _let_descendants_trace_us()
         return [PidfdGetfdChannel(capacity) for _ in range(slots)]
 
-    @classmethod
-    def succeed(
-        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
-    ) -> list[Channel]:
-        """Other rings: what is in those before is for their own workers. Raises OSError."""
-        return cls.open(listeners, slots, capacity)
-
 
 def _let_descendants_trace_us() -> None:
     """Under Yama's scope 1 only ancestors may trace; the call fails where there is no Yama, and need not succeed."""

@@ -191,13 +191,6 @@ class Socketpair:
         """
         return [SocketpairChannel(capacity) for _ in range(slots)]
 
-    @classmethod
-    def succeed(
-        cls, before: Sequence[Channel], listeners: Sequence[socket.socket], slots: int, capacity: int
-    ) -> list[Channel]:
-        """Others: what lies in the channels before is for their own workers. Raises OSError."""
-        return cls.open(listeners, slots, capacity)
-
 
 @hookimpl
 def wsrv_register_transports() -> list[type[Transport]]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import pytest
 
 from wsrv.engine.ipc.record import RecordFields
-from wsrv.engine.ipc.transport import Channel, ConnectionSource
+from wsrv.engine.ipc.transport import Channel, ConnectionSource, succeed
 from wsrv.testing.processes import BOUND_SECONDS, Child, Gate
 from wsrv.testing.tcp import answer_all
 from wsrv.testing.transport import TransportContract
@@ -128,6 +128,23 @@ class AcceptingContract(TransportContract):
         with Child(lambda: until(first.source(), gate, look), [*first.kept_fds(), gate.fd]):
             assert [answered(connect(address)) for _ in range(3)] == [b"1 1"] * 3
             gate.open()
+
+    @pytest.mark.parametrize("slots", [1, SLOTS, SLOTS + 2])
+    def test_connections_that_wait_in_the_kernel_are_for_the_workers_of_the_channels_that_follow(
+        self, channels: list[Channel], listener: socket.socket, address: Address, gate: Gate, slots: int
+    ) -> None:
+        waiting = [connect(address) for _ in range(30)]
+        following = succeed(self.transport, channels, [listener], slots, 1)
+        try:
+            for channel in channels:
+                channel.close()
+            channels.clear()
+            with self.workers(following, gate):
+                for client in [*waiting, *(connect(address) for _ in range(10))]:
+                    assert_own(client, address)
+        finally:
+            for channel in following:
+                channel.close()
 
     def test_connections_that_wait_in_the_kernel_survive_the_death_of_every_worker(
         self, channels: list[Channel], address: Address, gate: Gate
