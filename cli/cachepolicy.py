@@ -34,6 +34,8 @@ def command(policy: str | None, as_json: bool, name: str | None, runtime_dir: st
         near = difflib.get_close_matches(str(policy).lower(), answer["known"], 1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
         raise Stop(USAGE, f"no cache policy '{policy}'; the server knows: {', '.join(answer['known'])}{hint}")
+    if answer.get("fault") == "parameter":
+        raise Stop(USAGE, answer["why"])
     if answer.get("fault") == "unavailable":
         raise Stop(CANNOT_START, f"{policy}: {answer['why']}")
     if as_json:

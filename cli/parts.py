@@ -37,6 +37,7 @@ def names(kind: "Kind") -> list[str]:
 
 def unknown(values: Mapping[str, "Value"], there: "Registry") -> list[str]:
     """What names no part, a line each."""
+    from wsrv.engine.cache.variants import UnfitParameter
     from wsrv.plugins.registry import UnknownPart
 
     faults = []
@@ -44,7 +45,7 @@ def unknown(values: Mapping[str, "Value"], there: "Registry") -> list[str]:
         if isinstance(setting.kind, Part) and setting.key in values:
             try:
                 there.choose(setting.kind.kind, values[setting.key].value)
-            except UnknownPart as error:
+            except (UnknownPart, UnfitParameter) as error:
                 faults.append(f"{values[setting.key].origin}: {error}")
     return faults
 

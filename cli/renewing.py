@@ -11,6 +11,7 @@ from wsrv.cli import parts, serve
 from wsrv.cli.exits import USAGE, Stop
 from wsrv.cli.table import SETTINGS
 from wsrv.cli.values import DEFAULT, Value, config_file, in_force, resolve
+from wsrv.engine.cache.variants import variant
 from wsrv.engine.master.renewal import CannotRenew, Renewal
 from wsrv.engine.settings import SHARED
 
@@ -64,7 +65,7 @@ class Renewing:
         pending = self._pending(now)
         settings = serve.engine_settings({**now, **{key: self._started[key] for key in pending}}, file, self._given)
         name = now["cache.policy"].value
-        policy = self._chosen.policies[name]
+        policy = variant(self._chosen.policies, name)
         if (obstacle := there.obstacle("policy", name, settings.cache)) is not None:
             raise Stop(USAGE, f"{now['cache.policy'].origin}: {name}: {obstacle}")
         lines = tuple(f"{now[key].origin} has changed; only a restart takes it up" for key in pending)

@@ -81,6 +81,9 @@ def command(
     takes no room. Hits and misses are counted by object and by the bytes of each request. PFOO-L is the bound that no
     policy beats.
 
+    A policy's parameters follow its name: --policy s3fifo:bounded=1 refuses what s3fifo's small queue could not hold,
+    as libCacheSim's does.
+
     Long traces are sampled, never below some 10,000 objects; how far that is off is measured and shown.
 
     With --live the workers of a running server note what they are asked for, for a while: what comes from the cache
@@ -188,6 +191,7 @@ class Policies:
 
 def _policies(names: Sequence[str], voice: TerminalVoice) -> Policies:
     from wsrv.cli.parts import registry
+    from wsrv.engine.cache.variants import UnfitParameter
     from wsrv.plugins.registry import UnknownPart
 
     there = registry()
@@ -196,7 +200,7 @@ def _policies(names: Sequence[str], voice: TerminalVoice) -> Policies:
     try:
         for name in names:
             there.choose("policy", name)
-    except UnknownPart as error:
+    except (UnknownPart, UnfitParameter) as error:
         raise Stop(USAGE, f"--policy: {error}") from error
     return Policies(there, tuple(dict.fromkeys(names)), voice)
 

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast, overload
 import pluggy
 
 from wsrv.engine.cache.policy import Policy
+from wsrv.engine.cache.variants import variant
 from wsrv.engine.ipc.transport import Transport
 from wsrv.engine.static.mime import is_content_type, is_suffix
 from wsrv.engine.sync.primitive import Primitive
@@ -150,7 +151,7 @@ class Registry:
 
     def origin(self, kind: Kind, name: str) -> str:
         """The name of the plugin that offers this part. Raises KeyError."""
-        return self._origins[kind, name]
+        return self._origins[kind, _plain(kind, name)]
 
     def types_of(self, plugin: str) -> list[str]:
         """The suffixes for which this plugin adds content types."""
@@ -164,10 +165,13 @@ class Registry:
     def choose(self, kind: Literal["policy"], name: str) -> type[Policy]: ...
 
     def choose(self, kind: Kind, name: str) -> type[Transport] | type[Primitive] | type[Policy]:
-        """The class of this kind and name. Raises UnknownPart."""
+        """The class of this kind and name; a policy's may have parameters. Raises UnknownPart, UnfitParameter."""
         shelf = self._shelf(kind)
-        if name not in shelf:
-            raise UnknownPart(kind, name, shelf, self.outsiders.left_out)
+        plain = _plain(kind, name)
+        if plain not in shelf:
+            raise UnknownPart(kind, plain, shelf, self.outsiders.left_out)
+        if plain != name:
+            return variant(self.policies, name)
         return cast("type[Transport] | type[Primitive] | type[Policy]", shelf[name])
 
     def warnings(self) -> list[str]:
@@ -189,12 +193,17 @@ class Registry:
         When somebody else's raises, that is why. What a built-in raises is raised.
         """
         try:
-            return cast("str | None", self._shelf(kind)[name].available(*arguments))
+            return cast("str | None", self._shelf(kind)[_plain(kind, name)].available(*arguments))
         except Exception as error:
             origin = self.outsiders.origins.get(self.origin(kind, name))
             if origin is None:
                 raise
             return f"{name}: available() of {origin} raised {one_line(error)}"
+
+
+def _plain(kind: Kind, name: str) -> str:
+    """The name without the parameters that a policy's may have."""
+    return name.partition(":")[0] if kind == "policy" else name
 
 
 def _answer(manager: pluggy.PluginManager, plugin: str, hook: str) -> Iterator[Any]:

@@ -2,7 +2,8 @@
 #
 #   {"command": "policy"}                    ─> {"policy": "lru", "since_seconds": …, "hits": …, …, "known": […]}
 #   {"command": "policy", "name": "sieve"}   ─> {"before": {…}, "after": {…}, "left": 3, "silent": [], "gone": []}
-#                                            ─> {"fault": "unknown", "known": […]}, or "unavailable" and "why"
+#                                            ─> {"fault": "unknown", "known": […]}
+#                                            ─> {"fault": "parameter" or "unavailable", "why": "…"}
 #
 # Rule: workers to come follow the new policy from the moment it is asked for; nobody falls between.
 """Changing the cache policy of a running server."""
@@ -12,6 +13,7 @@ from time import monotonic_ns
 from typing import Any
 
 from wsrv.engine.cache.policy import Policy
+from wsrv.engine.cache.variants import UnfitParameter, variant
 from wsrv.engine.ipc.question import Message
 from wsrv.engine.master.control import Reply
 from wsrv.engine.master.inquiry import Inquiries, Inquiry
@@ -45,10 +47,15 @@ class PolicySwitch:
         if name is None:
             reply.end({**self._figures(), "known": [*self._policies]})
             return
-        wanted = self._policies.get(str(name))
-        if wanted is None:
+        try:
+            wanted = variant(self._policies, str(name))
+        except KeyError:
             reply.end({"fault": "unknown", "known": [*self._policies]})
-        elif self._nursery.coming is not None:
+            return
+        except UnfitParameter as error:
+            reply.end({"fault": "parameter", "why": str(error)})
+            return
+        if self._nursery.coming is not None:
             reply.end({"fault": "unavailable", "why": "the server is reloading; try again in a moment"})
         elif (why := self._obstacle(wanted)) is not None:
             reply.end({"fault": "unavailable", "why": why})

@@ -6,6 +6,7 @@ from typing import Any
 
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.store import Store
+from wsrv.engine.cache.variants import variant
 from wsrv.engine.ipc.question import Message
 from wsrv.engine.worker.questions import Steps
 
@@ -24,9 +25,10 @@ class Change:
     def policy(self, question: Message, now_ns: int) -> Steps:
         """Change to the policy `name`; what is held then, and how many entries it did not take. Raises ValueError."""
         name = str(question.get("name"))
-        if name not in self._policies:
-            raise ValueError(f"no policy is called {name}")
-        return self._change(self._policies[name])
+        try:
+            return self._change(variant(self._policies, name))
+        except KeyError:
+            raise ValueError(f"no policy is called {name}") from None
 
     def _change(self, policy: type[Policy]) -> Steps:
         store = self._store

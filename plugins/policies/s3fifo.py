@@ -39,7 +39,7 @@ class S3Fifo(Weighed):
     # A function over the counts, made in __init__: a method would look them up in the object first.
     hit: Callable[[bytes], None]
 
-    def __init__(self, capacity_bytes: int, bounded: bool = False) -> None:
+    def __init__(self, capacity_bytes: int, *, bounded: bool = False) -> None:
         super().__init__(capacity_bytes)
         self._small_share_bytes = int(capacity_bytes * SMALL_SHARE)
         self._main_share_bytes = capacity_bytes - self._small_share_bytes

@@ -12,6 +12,7 @@ import argparse
 import json
 import mmap
 import multiprocessing
+import operator
 import os
 import re
 import signal
@@ -138,13 +139,23 @@ class Row:
     pss_mib: list[float] = field(default_factory=list)
     last: dict[str, Any] = field(default_factory=dict)
 
-    def cells(self) -> list[str]:
+    def cells(self, first: "Row") -> list[str]:
+        """`first`: the row that the others are compared with, round by round."""
+        to_first = statistics.median(map(operator.truediv, self.cpu_us, first.cpu_us))
         ratio, cpu, pss = map(statistics.median, (self.hit_ratio, self.cpu_us, self.pss_mib))
         spread = f"({min(self.cpu_us):.1f}-{max(self.cpu_us):.1f})"
         shared = self.last.get("shared", {})
         blocks = f"{shared['logical_bytes'] / shared['real_bytes']:.2f}" if shared else ""
         told = f"{shared['unstored']:,} / {shared['torn_reads']:,} / {shared['hits_untold']:,}" if shared else ""
-        return [f"{100 * ratio:.1f} %", f"{cpu:.1f} {spread}", f"{pss:.1f}", f"{self.last['objects']:,}", blocks, told]
+        return [
+            f"{100 * ratio:.1f} %",
+            f"{cpu:.1f} {spread}",
+            f"{to_first:.2f}",
+            f"{pss:.1f}",
+            f"{self.last['objects']:,}",
+            blocks,
+            told,
+        ]
 
 
 def measure(server: Server, row: Row, names: list[bytes], lengths: dict[bytes, int]) -> None:
@@ -171,9 +182,9 @@ def compare(arguments: argparse.Namespace) -> None:
             f"Zipf {arguments.exponent:g}, {arguments.rounds} rounds of {arguments.requests:,} "
             f"requests over {CLIENTS * CONNECTIONS} connections; {os.cpu_count()} CPUs\n"
         )
-        heads = "hits | CPU a request (us) | PSS (MiB) | objects | logical/real | unstored, torn, untold"
+        heads = "hits | CPU a request (us) | to the first | PSS (MiB) | objects | logical/real | unstored, torn, untold"
         print(f"| workers | scope | policy | {heads} |")
-        print("|---|---|---|---|---|---|---|---|---|")
+        print("|---|---|---|---|---|---|---|---|---|---|")
         for workers in arguments.workers:
             kinds = [(scope, policy) for scope in arguments.scopes for policy in arguments.policies]
             rows = {kind: Row() for kind in kinds}
@@ -192,7 +203,7 @@ def compare(arguments: argparse.Namespace) -> None:
                 for server in servers.values():
                     server.end()
             for (scope, policy), row in rows.items():
-                print(f"| {workers} | {scope} | {policy} |", " | ".join(row.cells()), "|", flush=True)
+                print(f"| {workers} | {scope} | {policy} |", " | ".join(row.cells(rows[kinds[0]])), "|", flush=True)
 
 
 def times_ns(bench: Workbench, client: Client, request: bytes, times: int, before: Callable[[], None]) -> float:

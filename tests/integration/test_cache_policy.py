@@ -71,7 +71,7 @@ def test_a_running_server_changes_to_every_policy_and_keeps_its_entries(servers:
     before = inspect(server, "--top", "0")
     assert before["totals"]["objects"] >= 12
     keys = {(entry["worker"], entry["path"]) for entry in before["entries"]}
-    for name in [*load().policies, "lru"]:
+    for name in [*load().policies, "s3fifo:bounded=1", "lru"]:
         run = cache(server, "policy", name)
         assert (run.returncode, run.stderr) == (0, "")
         found = inspect(server, "--top", "0")
@@ -134,6 +134,8 @@ def test_a_policy_that_nobody_knows_is_refused_with_the_nearest(servers: Servers
     run = cache(server, "policy", "seive")
     assert run.returncode == 2
     assert "did you mean 'sieve'?" in run.stderr
+    run = cache(server, "policy", "s3fifo:bound=1")
+    assert (run.returncode, run.stderr) == (2, "wsrv: s3fifo: no parameter 'bound'; its parameters: bounded\n")
     assert policies(server) == {0: ("lru", 0)}
     assert wsrv("cache", "policy", "lru", "--runtime-dir", str(tmp_path / "nowhere")).returncode == 3
 

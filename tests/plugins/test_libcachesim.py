@@ -4,15 +4,18 @@
 # It is under the GPL: only tests import it, and nothing of it is shipped.
 """The policies hit and miss exactly where libCacheSim's do, request by request."""
 
+import json
 import platform
 import random
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.cli.program import wsrv
 from tests.plugins.replay import replay
 from tests.support.zipf import Trace, trace
 from wsrv.engine.cache.policy import Policy
+from wsrv.engine.cache.variants import variant
 from wsrv.plugins.policies.arc import Arc
 from wsrv.plugins.policies.clock import Clock
 from wsrv.plugins.policies.fifo import Fifo
@@ -30,24 +33,20 @@ HASH_BITS = 14
 OBJECTS = 2000
 REQUESTS = 20_000
 
-Make = Callable[[int], Policy]
 
+# As libCacheSim's: what the small queue could not hold is refused.
+BOUNDED = variant({"s3fifo": S3Fifo}, "s3fifo:bounded=1")
 
-def bounded_s3fifo(capacity_bytes: int) -> Policy:
-    """As libCacheSim's: what the small queue could not hold is refused."""
-    return S3Fifo(capacity_bytes, bounded=True)
-
-
-BY_BYTES: dict[str, Make] = {
+BY_BYTES: dict[str, type[Policy]] = {
     "LRU": Lru,
     "FIFO": Fifo,
     "Clock": Clock,
     "LFU": Lfu,
     "Sieve": Sieve,
-    "S3FIFO": bounded_s3fifo,
+    "S3FIFO": BOUNDED,
     "GDSF": Gdsf,
 }
-BY_UNITS: dict[str, Make] = {**BY_BYTES, "ARC": Arc}
+BY_UNITS: dict[str, type[Policy]] = {**BY_BYTES, "ARC": Arc}
 
 
 def oracle(name: str, capacity_bytes: int, requests: Trace) -> list[bool]:
@@ -62,7 +61,7 @@ def oracle(name: str, capacity_bytes: int, requests: Trace) -> list[bool]:
     return hits
 
 
-def compare(name: str, make: Make, capacity_bytes: int, requests: Trace) -> None:
+def compare(name: str, make: type[Policy], capacity_bytes: int, requests: Trace) -> None:
     """The same hits; else the number of the first request that differs."""
     policy = make(capacity_bytes)
     ours, theirs = replay(policy, requests), oracle(name, capacity_bytes, requests)
@@ -120,9 +119,25 @@ def test_the_size_that_a_key_came_in_with_stays(name: str) -> None:
     compare(name, BY_BYTES[name], 400_000, requests)
 
 
+def test_the_command_misses_as_often_with_sizes_that_change_and_some_too_large(tmp_path: Path) -> None:
+    draw = random.Random(12)
+    requests = [(key, draw.choice((1, 500, 4000, 30_000, 90_000))) for key, _ in trace(OBJECTS, 0.9, REQUESTS, seed=12)]
+    path = tmp_path / "trace.csv"
+    path.write_text("".join(f"{number},{key.decode()},{size}\n" for number, (key, size) in enumerate(requests)))
+    names = {policy.NAME: name for name, policy in BY_BYTES.items()}
+    sizes = (80_000, 2_000_000)
+    options = [*(f"--policy={name}" for name in names), *(f"--size={size}" for size in sizes)]
+    run = wsrv("cache", "simulate", str(path), *options, "--json")
+    assert run.stderr == ""
+    found = json.loads(run.stdout)["policies"]
+    for ours, theirs in names.items():
+        misses = [oracle(theirs, size, requests).count(False) / REQUESTS for size in sizes]
+        assert found[ours]["object_miss_ratio"] == misses, ours
+
+
 @pytest.mark.parametrize("capacity_bytes", [100, 200])
 def test_what_is_about_as_heavy_as_the_small_queue_of_s3fifo(capacity_bytes: int) -> None:
     # Refused above 10 % of the cache at once, at just 10 % after others have left, and never while it is a ghost.
     draw = random.Random(capacity_bytes)
     requests = [(key, draw.randint(1, 40)) for key, _ in trace(200, 0.8, REQUESTS, seed=3)]
-    compare("S3FIFO", bounded_s3fifo, capacity_bytes, requests)
+    compare("S3FIFO", BOUNDED, capacity_bytes, requests)
