@@ -68,6 +68,7 @@ def table(document: Mapping[str, Any]) -> list[str]:
         ("limits", _counts(document.get("limits"))),
         ("tls", _counts(document.get("tls"))),
         ("proxy", _counts(document.get("proxy"))),
+        ("troubles", _counts(document.get("troubles"))),
         ("cache", _cache(_mapping(document.get("cache")))),
         ("latency", _latency(_mapping(document.get("latency_ms")))),
         ("log", [f"{_count(document['log_dropped'])} lines dropped"] if document.get("log_dropped") else []),

@@ -4,7 +4,8 @@
 #         takes nothing is never waited for.
 # Rule 2: a file is only ever appended to, by one process, so its size says how much of a write was done. It is opened
 #         when it is needed: a folder that was moved away costs lines, not the writer.
-# Rule 3: a file is rotated in prepare(), between whole lines. Where it cannot be renamed it grows on.
+# Rule 3: a file is rotated in prepare(), between whole lines. Where that cannot be done it grows on,
+#         and it is tried again: a full disk may have room later.
 """Destinations of the access log: a file that rotates, or a stream that somebody reads."""
 
 import contextlib
@@ -21,6 +22,8 @@ from wsrv.engine.settings import LogSettings
 # What a pipe or terminal that polls writable takes without blocking: POSIX promises PIPE_BUF of it.
 _STREAM_BYTES = select.PIPE_BUF
 _STANDARD_OUTPUT = 1
+# How long a file grows on that could not be rotated, before that is tried again.
+_ROTATION_PAUSE_SECONDS = 5.0
 _MODE = 0o640
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -63,6 +66,8 @@ class FileDestination:
         self._keep = keep
         self._complain = complain
         self._fd = -1
+        # While it cannot be rotated: when to try again (time.monotonic).
+        self._rotates_from = 0.0
 
     def _open(self) -> int:
         if self._fd < 0:
@@ -74,7 +79,8 @@ class FileDestination:
         if mid_line or not self._max_bytes or size + len(text) <= self._max_bytes:
             return size, len(text)
         if size and size + text.find(b"\n") >= self._max_bytes:
-            self._rotate()
+            if not self._rotate():
+                return size, len(text)
             size = self.size()
         # As many whole lines as fit, and never less than one.
         fits = text.rfind(b"\n", 0, max(0, self._max_bytes - size)) + 1
@@ -90,7 +96,10 @@ class FileDestination:
         time.sleep(seconds)
         return True
 
-    def _rotate(self) -> None:
+    def _rotate(self) -> bool:
+        """Begin another file; whether that could be done."""
+        if time.monotonic() < self._rotates_from:
+            return False
         try:
             names = [self._path]
             while len(names) <= self._keep and os.path.lexists(names[-1]):
@@ -102,8 +111,12 @@ class FileDestination:
                     os.unlink(self._path)
             self.reopen()
         except OSError as e:
-            self._max_bytes = 0
-            self._complain(f"access log: cannot rotate {self._path} ({e.strerror}); it grows on")
+            if not self._rotates_from:
+                self._complain(f"access log: cannot rotate {self._path} ({e.strerror}); it grows on")
+            self._rotates_from = time.monotonic() + _ROTATION_PAUSE_SECONDS
+            return False
+        self._rotates_from = 0.0
+        return True
 
     def reopen(self) -> None:
         fresh = os.open(self._path, _FLAGS, _MODE)

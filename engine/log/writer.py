@@ -24,6 +24,7 @@ import time
 from collections.abc import Sequence
 
 from wsrv.engine.log.destination import Complain, Destination
+from wsrv.engine.log.seldom import Seldom
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import TAIL_WORD, Row
 
@@ -47,7 +48,10 @@ class LogWriter:
         self._lifeline = lifeline
         self._destination = destination
         self._complain = complain
-        self._complained = 0
+        self._seldom = Seldom(complain)
+        # What the destination answered last, while it takes nothing; whether somebody was told.
+        self._trouble = 0
+        self._told = False
         self._unfinished: int | None = None
         self._moved_away = False
 
@@ -106,9 +110,9 @@ class LogWriter:
 
     def _await_room(self) -> bool:
         """Wait a moment for a destination that took nothing; False when nobody reads it any more."""
-        if self._complained:
+        if self._trouble:
             time.sleep(_GATHER_SECONDS)
-            return self._complained != errno.EPIPE
+            return self._trouble != errno.EPIPE
         return self._destination.await_room(_GATHER_SECONDS)
 
     def _drain(self) -> int:
@@ -154,12 +158,20 @@ class LogWriter:
         except OSError as e:
             self._intent[0] = 0
             trouble = e.errno or errno.EIO
-            if trouble != self._complained:
-                self._complained = trouble
-                self._complain(f"access log: {os.strerror(trouble)}; lines will be lost")
+            if trouble != self._trouble:
+                self._trouble = trouble
+                self._told |= self._seldom.tell(f"access log: {os.strerror(trouble)}; lines will be lost")
             return 0
-        self._complained = 0
+        if gone and self._trouble:
+            self._trouble = 0
+            self._recovered()
         return gone
+
+    def _recovered(self) -> None:
+        """The destination takes lines again: say so, where it was said that it does not."""
+        if self._told:
+            self._complain("access log: lines are written again; log_dropped in `wsrv stats` counts what was lost")
+        self._told = False
 
     def _finish_predecessors_write(self) -> None:
         """Count as carried what a killed predecessor had written and not yet counted, and go on with its last line."""

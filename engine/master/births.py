@@ -4,9 +4,12 @@
 # Rule 2: rows are for twice the workers that there may be, and some: those of two configurations live side by side.
 """Making children."""
 
+import contextlib
 import os
 import select
+import signal
 import socket
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -55,10 +58,11 @@ def cache_cell(room: int) -> int:
     return cells_for(room) - 1
 
 
-def _line() -> tuple[socket.socket, socket.socket]:
-    """Two ends of a line between master and worker."""
+def _line(undo: contextlib.ExitStack) -> tuple[socket.socket, socket.socket]:
+    """Two ends of a line between master and worker, which `undo` closes. Raises OSError."""
     ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in ends:
+        undo.enter_context(end)
         end.setblocking(False)
     return ends
 
@@ -100,19 +104,16 @@ class Births:
         """Fork the log writer."""
         keep = [self.mapping.bell, self.lifeline, *self._log.kept_fds()]
         work = partial(serve_log, self.mapping, self._log, self.lifeline, self._voice.warn)
-        return self._watched(fork(keep, "wsrv: log", work))
+        return self._child(keep, "wsrv: log", work)
 
     def keeper(self, cache: "SharedCache", policy: type[Policy]) -> KeeperProcess:
         """Fork the keeper of the shared cache, which has `policy`."""
-        asked, theirs = _line()
-        keep = [self.lifeline, theirs.fileno(), *cache.fds()]
-        try:
-            child = self._watched(fork(keep, "wsrv: cache", partial(self._keep, cache, policy, theirs)))
-        except OSError:
-            asked.close()
-            raise
-        finally:
-            theirs.close()
+        with contextlib.ExitStack() as undo:
+            asked, theirs = _line(undo)
+            keep = [self.lifeline, theirs.fileno(), *cache.fds()]
+            child = self._child(keep, "wsrv: cache", partial(self._keep, cache, policy, theirs))
+            undo.pop_all()
+        theirs.close()
         self._epoll.register(asked, select.EPOLLIN)
         return KeeperProcess(child.pid, child.pidfd, asked)
 
@@ -122,12 +123,18 @@ class Births:
 
     def worker(self, slot: Slot) -> WorkerProcess:
         """Fork a worker for `slot`."""
+        with contextlib.ExitStack() as undo:
+            born = self._worker(slot, undo)
+            undo.pop_all()
+        return born
+
+    def _worker(self, slot: Slot, undo: contextlib.ExitStack) -> WorkerProcess:
         generation, settings = slot.generation, slot.generation.settings
         number = self._free[0]
         row = self.mapping.rows[number]
-        locks = self._pool_locks(number, settings.process.threads)
-        lines = [*_line(), *_line()]
-        line, their_line, asked, their_asked = lines
+        locks = self._pool_locks(number, settings.process.threads, undo)
+        line, their_line = _line(undo)
+        asked, their_asked = _line(undo)
         guard_fds = [fd for guard in (slot.queue, *locks) for fd in guard.fds()]
         shared = [self.mapping.bell, self._master, self.ready, self._lifeline_end]
         cache = self.cache
@@ -158,14 +165,7 @@ class Births:
             )
             Worker(settings, policy, FORMATS[settings.log.format](slot.number), station).run()
 
-        try:
-            child = self._watched(fork(keep, f"wsrv: worker {slot.number}", work))
-        except OSError:
-            for end in lines:
-                end.close()
-            for guard in locks:
-                guard.close()
-            raise
+        child = self._child(keep, f"wsrv: worker {slot.number}", work)
         # Once: who dies of it has a successor that begins with nothing.
         slot.legacy = ()
         del self._free[0]
@@ -186,23 +186,37 @@ class Births:
         process.line.close()
         process.asked.close()
 
-    def _watched(self, pid: int) -> Process:
-        pidfd = os.pidfd_open(pid)
-        self._epoll.register(pidfd, select.EPOLLIN)
+    def _child(self, keep: list[int], name: str, work: Callable[[], None]) -> Process:
+        """Fork, and watch the child. Raises OSError, and there is no child then."""
+        # A place for its pidfd: once there is a child it is not to be lost for want of a descriptor.
+        place = os.dup(self._master)
+        try:
+            pid = fork(keep, name, work)
+        finally:
+            os.close(place)
+        try:
+            pidfd = os.pidfd_open(pid)
+            self._epoll.register(pidfd, select.EPOLLIN)
+        except OSError:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise
         return Process(pid, pidfd)
 
-    def _pool_locks(self, number: int, threads: int) -> PoolLocks:
-        """The guards of the pool of whoever has row `number`."""
+    def _pool_locks(self, number: int, threads: int, undo: contextlib.ExitStack) -> PoolLocks:
+        """The guards of the pool of whoever has row `number`, which `undo` closes. Raises OSError."""
         primitive = self._parts.primitive
         first = self._first_pool_cell + number * _POOL_CELLS
         cells = [self.mapping.cell(first + i) for i in range(_POOL_CELLS)]
         for cell in cells:
             cell[:] = bytes(CELL_BYTES)
-        return PoolLocks(
-            primitive.semaphore("pool_empty", cells[0], threads * _PLACES_PER_THREAD),
-            primitive.semaphore("pool_filled", cells[1], 0),
-            primitive.lock("pool_mutex", cells[2]),
-        )
+        empty = primitive.semaphore("pool_empty", cells[0], threads * _PLACES_PER_THREAD)
+        undo.callback(empty.close)
+        filled = primitive.semaphore("pool_filled", cells[1], 0)
+        undo.callback(filled.close)
+        mutex = primitive.lock("pool_mutex", cells[2])
+        undo.callback(mutex.close)
+        return PoolLocks(empty, filled, mutex)
 
     def end_lifeline(self) -> None:
         """Let go of the master's end: the log writer ends when the workers' are gone too."""

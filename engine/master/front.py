@@ -10,6 +10,7 @@ import contextlib
 import select
 from time import monotonic_ns
 
+from wsrv.engine.log.seldom import Seldom
 from wsrv.engine.master.dispatch import Dispatcher
 from wsrv.engine.master.generation import Generation, Generations
 from wsrv.engine.master.outcome import Voice
@@ -37,7 +38,6 @@ class Front:
         self._nursery = nursery
         self._generations = generations
         self._dispatches = dispatches
-        self._voice = voice
         first = nursery.current
         self.refuser = Refuser(epoll, self._unavailable, first.secure)
         self._dispatcher = Dispatcher(first.sockets, first.slots, self.refuser.refuse)
@@ -46,6 +46,9 @@ class Front:
         self._accepting: frozenset[int] = frozenset()
         self._open = False
         self._resume_ns = 0
+        self._seldom = Seldom(voice.warn)
+        # How often nothing could be accepted for a while.
+        self.pauses = 0
         nursery.when_left = self._see_off
         self._expect_settling(first)
 
@@ -90,7 +93,8 @@ class Front:
         try:
             return self._dispatcher.accept(fd)
         except OSError as e:
-            self._voice.warn(f"cannot accept connections for the moment: {e.strerror}")
+            self.pauses += 1
+            self._seldom.tell(f"cannot accept connections for the moment: {e.strerror}; it is tried again")
             self._deafen()
             self._resume_ns = monotonic_ns() + _EXHAUSTED_PAUSE_NS
             return 0

@@ -327,6 +327,7 @@ class Master:
             slots=current.slots,
             workers=self._nursery.workers(),
             refused=self._front.refuser.reasons,
+            troubles={"accept_paused": self._front.pauses, "fork_failed": self._nursery.refused},
             guards={"queue": self._queue_use},
             cache=self._cache,
         )

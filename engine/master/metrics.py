@@ -73,6 +73,8 @@ class _Statistics(Collector):
         yield total("wsrv_tls_failures", "TLS handshakes that failed.", tls["failures"])
         malformed = document["proxy"]["malformed"]
         yield total("wsrv_proxy_malformed", "Connections of named proxies that began with no PROXY header.", malformed)
+        troubles = document["troubles"]
+        yield by("wsrv_troubles", "What ran out or went wrong and was survived, by kind.", "kind", troubles)
         yield by("wsrv_limit_hits", "Clients that met a limit, by its setting.", "limit", document["limits"])
 
         yield from _cache(cache)

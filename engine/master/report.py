@@ -2,6 +2,7 @@
 """The statistics document."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from time import monotonic_ns
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,13 @@ def _queue(slot: Slot) -> dict[str, int | None]:
     return {"slot": slot.number, "depth": depth, "capacity": None if depth is None else slot.capacity}
 
 
+def _troubles(counts: Sequence[int], own: Mapping[str, int]) -> dict[str, int]:
+    """What the server met and survived, by name; `own` is what the master did."""
+    found = Counter({name: counts[at] for name, at in row.TROUBLE_INDEX.items()})
+    found.update(own)
+    return dict(found)
+
+
 def _sync_objects(counts: Sequence[int], own: Mapping[str, Sequence[int]]) -> list[dict[str, Any]]:
     """How the guards were used, by name, over all processes; `own` is what the master counted."""
     found = []
@@ -84,13 +92,14 @@ def document(
     slots: Sequence[Slot],
     workers: Sequence[WorkerProcess],
     refused: Mapping[str, int],
+    troubles: Mapping[str, int],
     guards: Mapping[str, Sequence[int]],
     cache: "SharedCache | None" = None,
 ) -> dict[str, Any]:
     """Everything that is counted. `requests_total` is the sum of `responses`.
 
-    `workers` are those that run, `retired` counts those that are gone. `guards` is the master's own use of locks and
-    semaphores, by name, in the order of a row's words.
+    `workers` are those that run, `retired` counts those that are gone. `troubles` are the master's own. `guards` is the
+    master's own use of locks and semaphores, by name, in the order of a row's words.
     """
     now_ns = monotonic_ns()
     totals = retired.copy()
@@ -117,6 +126,7 @@ def document(
         "tls": {"handshakes": counts[row.TLS_HANDSHAKES], "failures": counts[row.TLS_FAILURES]},
         "proxy": {"malformed": counts[row.PROXY_MALFORMED]},
         "limits": {name: counts[at] for name, at in row.LIMIT_INDEX.items()},
+        "troubles": _troubles(counts, troubles),
         "responses": by_status,
         "cache": {
             "policy": parts["policy"],

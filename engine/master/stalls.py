@@ -1,4 +1,5 @@
-# Workers whose loop does not turn: stopped, or caught in a call that does not return.
+# Workers whose loop does not turn: stopped, or caught in a call that does not return. And slots that have no worker,
+# as no process can be had.
 #
 #   heartbeat old ─> others take its queue ─> old for long: its threads are shown on stderr ─> killed, and replaced
 #
@@ -30,11 +31,15 @@ class Stalls:
 
     def look(self, now_ns: int) -> None:
         """Pass by those who stand still, and end those who do for too long."""
-        for slot in self._nursery.slots():
+        slots = self._nursery.slots()
+        for slot in slots:
             process = slot.process
+            if process is None:
+                self._pass_by(slot, slots)
+                continue
             was = slot.stalled
-            slot.stalled = process is not None and process.ready and now_ns - process.row.heartbeat_ns() > STALLED_NS
-            if not slot.stalled or process is None:
+            slot.stalled = process.ready and now_ns - process.row.heartbeat_ns() > STALLED_NS
+            if not slot.stalled:
                 slot.looks = 0
                 continue
             slot.looks += 1
@@ -42,6 +47,17 @@ class Stalls:
                 self._voice.warn(f"worker {slot.number} stands still; others take its queue")
             self._take_back(slot)
             self._judge(slot, process.pidfd)
+
+    def _pass_by(self, slot: Slot, slots: list[Slot]) -> None:
+        """A slot whose worker cannot be replaced yet: others take its queue, if there are others."""
+        slot.looks = 0
+        slot.stalled = any(
+            other.process is not None and other.process.ready and not other.stalled
+            for other in slots
+            if other.generation is slot.generation
+        )
+        if slot.stalled:
+            self._take_back(slot)
 
     def _judge(self, slot: Slot, pidfd: int) -> None:
         seconds = slot.generation.settings.process.stall_seconds

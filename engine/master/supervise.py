@@ -51,7 +51,9 @@ class Nursery:
         self.log_writer: Process | None = None
         self.keeper: KeeperProcess | None = None
         self._stillbirths = 0
+        # Births that the system refused: in a row, and in all.
         self._refusals = 0
+        self.refused = 0
         # When to try again to begin a worker, by its slot; the log writer; the keeper. Zero: nothing to try.
         self._due: dict[Slot, int] = {}
         self._log_due_ns = 0
@@ -114,13 +116,20 @@ class Nursery:
         except OSError as error:
             self._due[slot] = self._later(f"a worker: {error.strerror}")
         else:
-            self._refusals = 0
+            self._had_room()
+
+    def _had_room(self) -> None:
+        """A process could be started: say so if it could not before."""
+        if self._refusals:
+            self._voice.say("processes can be started again")
+        self._refusals = 0
 
     def _later(self, what: str) -> int:
         """When to try again, having said once that there is no room."""
         if not self._refusals:
             self._voice.warn(f"cannot start {what}; it is tried again")
         self._refusals += 1
+        self.refused += 1
         return monotonic_ns() + min(_BACKOFF_NS << min(self._refusals, 8), _MOST_BACKOFF_NS)
 
     def all_ready(self) -> bool:
@@ -251,12 +260,16 @@ class Nursery:
             self.start_keeper()
         except OSError as error:
             self._keeper_due_ns = self._later(f"the keeper of the cache: {error.strerror}")
+        else:
+            self._had_room()
 
     def _replace_log_writer(self) -> None:
         try:
             self.start_log_writer()
         except OSError as error:
             self._log_due_ns = self._later(f"the log writer: {error.strerror}")
+        else:
+            self._had_room()
 
     def _reap_worker(self, slot: Slot, process: WorkerProcess) -> None:
         self._are_ready(slot.generation)

@@ -59,7 +59,11 @@ LIMITS = (
     *("write_timeout", "requests", "connections_per_client", "rate_per_client"),
 )
 LIMIT_INDEX = {name: FIRST_STATUS + len(STATUSES) + i for i, name in enumerate(LIMITS)}
-FIRST_GUARD = FIRST_STATUS + len(STATUSES) + len(LIMITS)
+# What a worker ran out of, or met, and went on.
+TROUBLES = ("accept_paused", "pool_full", "no_memory", "file_cut_short", "root_missing")
+FIRST_TROUBLE = FIRST_STATUS + len(STATUSES) + len(LIMITS)
+TROUBLE_INDEX = {name: FIRST_TROUBLE + i for i, name in enumerate(TROUBLES)}
+FIRST_GUARD = FIRST_TROUBLE + len(TROUBLES)
 # The locks and semaphores whose use is counted, by the names that they are made with.
 GUARDS = ("queue", "pool_empty", "pool_filled", "pool_mutex", "cache_writer")
 # A guard's words, as wsrv.engine.sync.counting has them: acquired, contended, wait_ns.

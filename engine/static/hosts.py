@@ -95,6 +95,11 @@ class Hosts:
         return any(replaced)
 
     @property
+    def is_missing(self) -> bool:
+        """Whether there is nothing at a root's path."""
+        return any(host.site.root_is_missing for host in self._hosts)
+
+    @property
     def out_of_reach(self) -> bool:
         """Whether there is a directory at a root's path that this process may not read."""
         return any(host.site.root_is_out_of_reach for host in self._hosts)

@@ -32,6 +32,8 @@ class Root:
         self.mark = b""
         # Whether there is another directory now, and this process may not read it: one that is started now might.
         self.out_of_reach = False
+        # Whether there was none at the last look.
+        self.is_missing = False
         self._next_check_ns = 0
         self._put_in_place(cached=False, at_any_rate=True)
 
@@ -59,8 +61,10 @@ class Root:
             found_fd = open_directory(self._path, cached=cached)
         except BlockingIOError:
             raise
-        except OSError:
+        except OSError as error:
+            self.is_missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
             return False
+        self.is_missing = False
         try:
             # Compared with what stands under the number, not with what was noted of it: two threads cannot disagree.
             # A directory that is held open keeps its inode number, so an equal one is the same directory.

@@ -69,6 +69,11 @@ class Site:
         return self._root.check(now_ns, nowait=nowait)
 
     @property
+    def root_is_missing(self) -> bool:
+        """Whether there is no directory at the root's path."""
+        return self._root.is_missing
+
+    @property
     def root_is_out_of_reach(self) -> bool:
         """Whether another directory is at the root's path that this process may not read."""
         return self._root.out_of_reach

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from wsrv.engine.http.ranges import Span, choose, unsatisfied
-from wsrv.engine.shm.row import HITS, MISSES, Ledger
+from wsrv.engine.shm.row import HITS, MISSES, TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.rules import merged
@@ -63,7 +63,7 @@ class Answering:
         self._shelf = shelf
         self._ledger = ledger
         self._clock = clock
-        self.errands = Errands(pool, connections)
+        self.errands = Errands(pool, connections, ledger)
         self.patience = Patience(connections, shelf)
         self._routes = Routes(shelf)
         self._bounds = bounds
@@ -122,6 +122,10 @@ class Answering:
             return
         except NotServed as e:
             self.when_missing(conn, request, e, now_ns)
+            return
+        except MemoryError:
+            self._ledger.counts[TROUBLE_INDEX["no_memory"]] += 1
+            self.error(conn, request, 503, now_ns)
             return
         self._represent(conn, request, Found(entity, now_ns), now_ns)
 

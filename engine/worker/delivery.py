@@ -17,7 +17,7 @@ from wsrv.engine.http.ranges import Span, partial_content
 from wsrv.engine.http.response import HeadTemplate, build_head
 from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
-from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, Ledger
+from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE, WRITE, Connection, Connections
@@ -156,8 +156,10 @@ class Delivery:
     def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
         """Take over from the hot path an answer of which only `gone` bytes could be written."""
         talk = conn.dialogue()
-        left = memoryview(answer.wire if answer.wire is not None else b"".join(answer.parts))[gone:]
-        talk.out.append(left)
+        for part in answer.parts if answer.wire is None else (answer.wire,):
+            if gone < len(part):
+                talk.out.append(memoryview(part)[gone:])
+            gone = max(0, gone - len(part))
         talk.began.append(now_ns)
         talk.closing = answer.close
         self._connections.want(conn, WRITE, WRITABLE, now_ns)
@@ -263,9 +265,11 @@ class Delivery:
             except BlockingIOError:
                 return False
             except OSError:
-                gone = 0
+                self.abandon(conn)
+                return False
             if gone == 0:
-                # The client went, or the file shrank: the promised length cannot be kept.
+                # The file shrank: the promised length cannot be kept.
+                self._ledger.counts[TROUBLE_INDEX["file_cut_short"]] += 1
                 self.abandon(conn)
                 return False
             stream.gone(gone)

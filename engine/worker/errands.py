@@ -10,10 +10,13 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from typing import NamedTuple
 
+from wsrv.engine.shm.row import TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import NotServed
 from wsrv.engine.worker.connection import NOTHING, WAIT, Connection, Connections
-from wsrv.engine.worker.pool import FilePool, Finished, Work
+from wsrv.engine.worker.pool import FilePool, Finished, NoMemory, Work
 from wsrv.engine.worker.request import Request
+
+_FULL, _NO_MEMORY = TROUBLE_INDEX["pool_full"], TROUBLE_INDEX["no_memory"]
 
 # A connection, and the call that answers what it waited for.
 Resumption = tuple[Connection, Callable[[], None]]
@@ -50,7 +53,8 @@ class Errand(NamedTuple):
 class Errands:
     """The errands under way, by ticket."""
 
-    def __init__(self, pool: FilePool, connections: Connections) -> None:
+    def __init__(self, pool: FilePool, connections: Connections, ledger: Ledger) -> None:
+        self._counts = ledger.counts
         self._pool = pool
         self._connections = connections
         self._waiting: dict[Hashable, tuple[Errand, list[tuple[Connection, Request]]]] = {}
@@ -62,6 +66,7 @@ class Errands:
         known = self._waiting.get(errand.ticket)
         if known is None:
             if not self._begin(errand, now_ns):
+                self._counts[_FULL] += 1
                 return False
             known = self._waiting[errand.ticket] = (errand, [])
         known[1].append((conn, request))
@@ -83,6 +88,7 @@ class Errands:
             over += self._advance(lane, now_ns)
         for each in over:
             errand, waiting = self._waiting.pop(each.ticket)
+            self._counts[_NO_MEMORY] += isinstance(each.outcome, NoMemory)
             settled = errand.settle(each)
             for conn, request in waiting:
                 yield conn, partial(errand.answer, conn, request, settled, now_ns)
@@ -110,6 +116,7 @@ class Errands:
             following = queued.popleft()
             if self._pool.submit(following.ticket, following.work, now_ns):
                 return over
+            self._counts[_FULL] += 1
             over.append(Finished(following.ticket, now_ns, NotServed(503, "the pool is full")))
         del self._lanes[lane]
         return over

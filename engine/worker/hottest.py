@@ -43,7 +43,7 @@ class Hottest:
             return
         worth = self._worth(now_ns)
         heat = self._heat
-        for cached in stirred:
+        for cached in filter(None, map(self._shelf.store.get, stirred)):
             asked = cached.hits + 1  # and the request that it was loaded for
             heat[cached.key] = heat.get(cached.key, 0.0) + (asked - cached.counted) * worth
             cached.counted = asked

@@ -30,7 +30,7 @@ from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import LimitSettings, Settings
 from wsrv.engine.shm.hottest import HotList
-from wsrv.engine.shm.row import Ledger
+from wsrv.engine.shm.row import TROUBLE_INDEX, Ledger
 from wsrv.engine.static.hosts import Hosts
 from wsrv.engine.static.recoding import Bounds
 from wsrv.engine.sync.primitive import Semaphore
@@ -157,6 +157,7 @@ class Worker:
         self._sources = frozenset(station.source.fds())
         self._grace_ns = int(settings.limits.longest_seconds * _SECOND_NS)
         self._next_tick_ns = 0
+        self._root_is_missing = False
 
     def _make_shelf(self, settings: Settings, policy: Policy, log_format: Format) -> Shelf:
         station, bounds = self._station, bounds_of(settings.limits)
@@ -301,6 +302,7 @@ class Worker:
         try:
             return self._arrivals.take(now_ns)
         except OSError:
+            self._ledger.counts[TROUBLE_INDEX["accept_paused"]] += self._listening
             self._listen(False)
             return []
 
@@ -376,6 +378,9 @@ class Worker:
         self._listen(not self._drain_until_ns)
         if self._hosts.check_roots(now_ns, nowait=False):
             self._shelf.distrust(now_ns)
+        if self._hosts.is_missing != self._root_is_missing:
+            self._root_is_missing = self._hosts.is_missing
+            self._ledger.counts[TROUBLE_INDEX["root_missing"]] += self._root_is_missing
         if self._hosts.out_of_reach and not self._drain_until_ns:
             self._drain(now_ns, self._grace_ns)  # whoever is born now may read what this worker may not
         self._doorman.check(now_ns)

@@ -49,6 +49,13 @@ class Finished(NamedTuple):
     outcome: object
 
 
+class NoMemory(NotServed):
+    """There was no memory for what a job makes; in a moment there may be."""
+
+    def __init__(self) -> None:
+        super().__init__(503, "no memory")
+
+
 class PoolLocks(NamedTuple):
     """The three guards of the queue, made of the chosen primitive."""
 
@@ -130,6 +137,8 @@ def _outcome(work: Work) -> object:
         return work()
     except NotServed as e:
         return e
+    except MemoryError:
+        return NoMemory()
     except Exception:
         # A bug must cost one answer, not a thread and everybody who waits for it.
         traceback.print_exc()

@@ -189,8 +189,9 @@ class Shelf:
         self._clock = clock
         self._format = log_format
         self._revalidate_ns = int(settings.revalidate_seconds * SECOND_NS)
-        # What was asked for since somebody has last looked, and perhaps twice: the first so many.
-        self.stirred: list[Cached] = []
+        # Keys that were asked for since somebody has last looked, and perhaps twice: the first so many. What has left
+        # meanwhile is not held by them.
+        self.stirred: list[bytes] = []
         self._errors: dict[tuple[bytes, int, str], tuple[Entity, int]] = {}
         # Notes what is asked for, while somebody wants to know.
         self.sample: Sample | None = None
@@ -293,7 +294,8 @@ class Shelf:
             outcome = self._format.outcome(entity.status, len(body))
             template = entity.head(entity.status, connection)
             prepared = Prepared(cached, template, body, connection == b"close", outcome)
-            cached.answers[(head_only, connection)] = prepared
+            if self.store.get(cached.key) is cached:
+                cached.answers[(head_only, connection)] = prepared
         cached.asked_ns = now_ns
         if prepared.until_ns <= now_ns:
             self._render(prepared)
@@ -352,7 +354,7 @@ class Shelf:
 
     def _render(self, prepared: Prepared) -> None:
         if len(self.stirred) < MOST_STIRRED:
-            self.stirred.append(prepared.cached)
+            self.stirred.append(prepared.key)
         prepared.render(self._clock.date)
         prepared.until_ns = min(prepared.cached.checked_ns + self._revalidate_ns, self._clock.second_ends_ns)
 
@@ -391,6 +393,8 @@ class Shelf:
             if (there := front.get(line)) is not None and there.cached is cached:
                 del front[line]
         cached.lines.clear()
+        # They hold it, as it holds them: its memory would be free when the collector comes by, which is seldom.
+        cached.answers.clear()
 
 
 def may_be_held(entity: Entity) -> bool:

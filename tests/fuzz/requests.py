@@ -13,6 +13,8 @@ from tests.worker.workbench import Workbench, statuses
 _END = re.compile(rb"\r\n\r\n")
 _FILE = b"the file"
 _SECRET = b"the secret"
+# Of a head that is wrong in two ways, the one is told that is seen first, which is a matter of how it arrives.
+_REFUSALS = frozenset({400, 414, 431, 505})
 
 
 def requests(raw: bytes) -> None:
@@ -49,7 +51,7 @@ def _converse(bench: Workbench, sent: bytes, cuts: Iterable[int]) -> tuple[list[
             got += bench.hear_all(client)
     assert not said.getvalue(), said.getvalue()
     assert _SECRET not in got
-    found = statuses(got)
+    found = [400 if status in _REFUSALS else status for status in statuses(got)]
     assert 500 not in found
     is_over = client.is_over()
     client.close()

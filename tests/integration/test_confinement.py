@@ -229,6 +229,7 @@ def test_a_root_that_vanishes_and_returns_is_served_again(servers: Servers, tmp_
     (root / "index.html").unlink()
     root.rmdir()
     wait_for(lambda: server.get("/").status == 404, "its absence", 20)
+    wait_for(lambda: server.stats()["troubles"]["root_missing"] == 2, "both workers to miss it", 20)
     folder(root, "again")
 
     def is_back() -> bool:

@@ -61,4 +61,6 @@ def test_at_its_limit_a_worker_listens_no_more_serves_whom_it_has_and_goes_on_af
             resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (soft, hard))
             assert crowd.hear() == {200: 20}
     assert is_waited_on(worker.pid, fd)
-    assert server.stats()["workers"][0]["restarts"] == 0
+    stats = server.stats()
+    assert stats["workers"][0]["restarts"] == 0
+    assert stats["troubles"]["accept_paused"] > 0

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.log.conftest import contents
+from wsrv.engine.log import destination as destination_module
 from wsrv.engine.log.destination import Destination, FileDestination, StreamDestination, open_destination
 from wsrv.engine.settings import LogSettings
 
@@ -203,6 +204,21 @@ def test_what_cannot_be_rotated_grows_on_and_is_complained_of_once(path: Path) -
     assert path.read_bytes() == lines(10)
     (complaint,) = complaints
     assert str(path) in complaint
+
+
+def test_what_could_not_be_rotated_is_when_it_can_be_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    complaints: list[str] = []
+    monkeypatch.setattr(destination_module, "_ROTATION_PAUSE_SECONDS", 0.0)
+    obstacle = Path(f"{path}.1") / "in the way"
+    obstacle.mkdir(parents=True)
+    destination = FileDestination(str(path), 30, 1, complaints.append)
+    put_all(destination, lines(10))
+    obstacle.rmdir()
+    obstacle.parent.rmdir()
+    put_all(destination, lines(1))
+    destination.close()
+    assert (Path(f"{path}.1").read_bytes(), path.read_bytes()) == (lines(10), lines(1))
+    assert len(complaints) == 1
 
 
 # Streams.

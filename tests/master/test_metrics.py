@@ -38,6 +38,7 @@ def document(**more: Any) -> dict[str, Any]:
         "connections_refused": {"queue_full": 4, "lost": 1},
         "tls": {"handshakes": 6, "failures": 1},
         "proxy": {"malformed": 8},
+        "troubles": {"fork_failed": 12},
         "limits": {"head_timeout": 9},
         "responses": {"200": 4, "404": 2, "503": 1},
         "cache": {
@@ -89,6 +90,7 @@ def test_everything_that_is_counted_is_there(openmetrics: bool) -> None:
         "wsrv_tls_handshakes_total": 6,
         "wsrv_tls_failures_total": 1,
         "wsrv_proxy_malformed_total": 8,
+        "wsrv_troubles_total fork_failed": 12,
         "wsrv_limit_hits_total head_timeout": 9,
         "wsrv_cache_capacity_bytes": 1000,
         "wsrv_cache_size_bytes": 10,

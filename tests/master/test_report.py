@@ -78,6 +78,7 @@ class Office:
             slots=self.slots,
             workers=[slot.process for slot in self.slots if slot.process is not None],
             refused={"queue_full": 4},
+            troubles={},
             guards={},
         )
         assert json.loads(json.dumps(found, allow_nan=False)) == found

@@ -40,6 +40,7 @@ def sync_objects(retired: Totals, own: Sequence[int] = (0, 0, 0)) -> dict[str, d
         slots=[],
         workers=[],
         refused={},
+        troubles={},
         guards={"queue": own},
     )["sync_objects"]
     assert [used["name"] for used in found] == list(GUARDS)

@@ -15,6 +15,7 @@ from wsrv.engine.shm.row import (
     SNAPSHOT_WORD,
     STATUS_INDEX,
     TAIL_WORD,
+    TROUBLE_INDEX,
 )
 from wsrv.testing.processes import Child
 
@@ -56,7 +57,8 @@ def test_a_row_has_room_for_all_that_is_drawn_at_its_top() -> None:
     assert TAIL_WORD < SNAPSHOT_WORD
     assert SNAPSHOT_WORD + 2 * COUNTERS == HISTOGRAM_WORD < ROW_WORDS
     assert max(STATUS_INDEX.values()) + 1 == min(LIMIT_INDEX.values())
-    assert max(LIMIT_INDEX.values()) == FIRST_GUARD - 1
+    assert max(LIMIT_INDEX.values()) + 1 == min(TROUBLE_INDEX.values())
+    assert max(TROUBLE_INDEX.values()) == FIRST_GUARD - 1
     assert max(GUARD_INDEX.values()) + GUARD_WORDS == COUNTERS
 
 

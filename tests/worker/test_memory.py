@@ -1,6 +1,7 @@
 # What a worker remembers takes the memory it is said to take, whoever decides what there is to remember.
 """Bounds of memory, measured."""
 
+import gc
 import os
 import tracemalloc
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import pytest
 
 from tests.worker.test_shelf import keep, shelve
 from tests.worker.workbench import Workbench
+from wsrv.engine.settings import CacheSettings
+from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.prepared import LINE_BYTES, LINES_PER_ENTITY, MEMORY_BYTES, Cached
 
 CONNECTIONS = (b"", b"close", b"keep-alive")
@@ -56,6 +59,22 @@ def taken(bench: Workbench, root: Path, size: int, use: Callable[[bytes, Cached]
     bytes_taken = grown(lambda: work(names))
     assert len(bench.shelf.store) == len(names) + 1
     return bytes_taken / (bench.shelf.store.size_bytes - before)
+
+
+def test_what_has_left_takes_no_memory_though_nobody_collects_it(root: Path) -> None:
+    bench = Workbench(root, cache=CacheSettings(capacity_bytes=1 << 20))
+    for number in range(40):
+        (root / f"{number}.bin").write_bytes(bytes(200 * 1024))
+    gc.disable()
+    try:
+        before = sum(isinstance(found, Entity) for found in gc.get_objects())
+        for number in range(40):
+            assert bench.answers(bench.client(), b"GET /%d.bin HTTP/1.1\r\nHost: x\r\n\r\n" % number).endswith(bytes(9))
+        after = sum(isinstance(found, Entity) for found in gc.get_objects())
+    finally:
+        gc.enable()
+        bench.close()
+    assert len(bench.shelf.store) == after - before
 
 
 @pytest.mark.parametrize("size", SIZES)
