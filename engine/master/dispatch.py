@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 from wsrv.engine.ipc.accept import Acceptor
 from wsrv.engine.ipc.record import Arrival
 from wsrv.engine.ipc.reserve import first_reserved
+from wsrv.engine.master.moderation import Moderation
 from wsrv.engine.master.slot import Slot
 
 # Connections accepted in one round (nginx multi_accept takes all there are).
 _ROUND = 64
-# Fewer than this are not split between workers: a message costs more than a moment's wait.
+# While connections come fast, fewer than this are not split between workers: a message costs more than a moment's wait.
 _SHARE = 32
 
 
@@ -36,6 +37,7 @@ class Dispatcher:
         self._refuse = refuse
         self.turn_to(listeners, slots)
         self._reserve = first_reserved()
+        self._moderation = Moderation()
         # Workers that drain take nothing more: what comes back from a slot now is refused.
         self.drains = False
 
@@ -53,12 +55,14 @@ class Dispatcher:
 
         Raises OSError when exhausted.
         """
+        busy = self._moderation.gather()
         batch = self._acceptors[listener].take(_ROUND)
         accepted = len(batch)
+        self._moderation.note(accepted, _ROUND)
         if batch:
             if batch[-1][0] >= self._reserve:
                 batch = self._turn_away(batch)
-            self.pass_on(batch, "queue_full")
+            self.pass_on(batch, "queue_full", _SHARE if busy else 1)
         return accepted
 
     def _turn_away(self, batch: list[Arrival]) -> list[Arrival]:
@@ -68,14 +72,15 @@ class Dispatcher:
                 self._refuse(fd, "master_full", record[3])
         return [arrival for arrival in batch if arrival[0] < self._reserve]
 
-    def pass_on(self, batch: list[Arrival], reason: str) -> None:
-        """Share `batch` out, beginning with the slot whose turn it is; `reason` is why what is left is refused."""
+    def pass_on(self, batch: list[Arrival], reason: str, least: int = 1) -> None:
+        """Share `batch` out in parts of `least` and more; `reason` is why what is left is refused."""
         slots = self._slots
         number = len(slots)
-        share = max(_SHARE, -(-len(batch) // number))
-        passed_by = number if self.drains else 0
-        while batch and passed_by < number:
-            slot = slots[self._turn]
+        share = -(-len(batch) // min(number, -(-len(batch) // least))) if batch else 0
+        passed_by = number + 1 if self.drains else 0
+        # After a choice that could take nothing, every slot has its turn.
+        while batch and passed_by <= number:
+            slot = slots[self._turn] if passed_by else self._choose()
             self._turn = (self._turn + 1) % number
             sent = 0 if slot.stalled else self._send(slot, batch[:share])
             passed_by = 0 if sent else passed_by + 1
@@ -83,12 +88,20 @@ class Dispatcher:
         for fd, record in batch:
             self._refuse(fd, reason, record[3])
 
+    def _choose(self) -> Slot:
+        """Of the slot whose turn it is and the next one, the one that has less to do (Mitzenmacher 2001, "The Power of
+        Two Choices in Randomized Load Balancing")."""
+        slots, turn = self._slots, self._turn
+        slot, other = slots[turn], slots[turn + 1 - len(slots)]
+        return other if other.load() < slot.load() and not other.stalled else slot
+
     @staticmethod
     def _send(slot: Slot, part: list[Arrival]) -> int:
         had = slot.queue.try_acquire(len(part))
         sent = slot.channel.send(part[:had]) if had else 0
         if sent < had:
             slot.queue.release(had - sent)
+        slot.sent += sent
         return sent
 
     def take_back(self, slot: Slot, numbers: Sequence[int | None] | None = None) -> int:
@@ -102,10 +115,12 @@ class Dispatcher:
         count = 0
         while back := channel.reclaim():
             slot.queue.release(len(back))
+            slot.sent -= len(back)
             count += len(back)
             self.pass_on(back if numbers is None else self._renumber(back, numbers), "worker_stalled")
         if channel.lost != before:
             slot.queue.release(channel.lost - before)
+            slot.sent -= channel.lost - before
         return count
 
     def _renumber(self, batch: list[Arrival], numbers: Sequence[int | None]) -> list[Arrival]:
@@ -124,5 +139,6 @@ class Dispatcher:
         declined = slot.channel.settle()
         if declined:
             slot.queue.release(len(declined))
+            slot.sent -= len(declined)
             for fd, record in declined:
                 self._refuse(fd, "worker_declined", record[3])

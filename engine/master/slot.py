@@ -62,10 +62,16 @@ class Slot:
     stalled: bool = False
     # How often in a row it was found so.
     looks: int = 0
+    # Connections sent to the worker that is here, and those that it found waiting.
+    sent: int = 0
     # When its worker, which leaves, is ended; 0 while it stays.
     leaves_by_ns: int = 0
     # What was hot with the worker that was here last, for the next one.
     legacy: tuple[bytes, ...] = ()
+
+    def load(self) -> int:
+        """Connections that its worker has, and those that wait for it."""
+        return self.sent if self.process is None else self.sent - self.process.row.gone()
 
 
 @dataclass(slots=True)

@@ -157,6 +157,7 @@ class Nursery:
         self._leavers.append(slot.process)
         slot.process = None
         slot.channel.vacated()
+        slot.sent = slot.channel.depth() or 0
         slot.restarts += 1
         self.start_worker(slot)
 
@@ -279,7 +280,8 @@ class Nursery:
         self._settle(process)
         slot.process = None
         slot.channel.vacated()
-        slot.queue.reset(slot.capacity - (slot.channel.depth() or 0))
+        slot.sent = slot.channel.depth() or 0
+        slot.queue.reset(slot.capacity - slot.sent)
         if slot in self.leaving:
             self._see_left(slot)
         elif self._replaces and slot.generation is self.coming:

@@ -117,6 +117,13 @@ class Row:
             if words[SEQUENCE_WORD] == sequence:
                 return position
 
+    def gone(self) -> int:
+        """Connections that its worker has had, or lost on their way; perhaps as of the commit before."""
+        words = self.words
+        start = SNAPSHOT_WORD + (words[SEQUENCE_WORD] & 1) * COUNTERS
+        found: int = words[start + CLOSED] + words[start + LOST]
+        return found
+
     def histogram(self) -> list[int]:
         """Requests by latency bucket."""
         return self.words[HISTOGRAM_WORD : HISTOGRAM_WORD + BUCKETS].tolist()

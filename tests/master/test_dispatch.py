@@ -135,6 +135,42 @@ def test_a_crowd_is_shared_out_evenly() -> None:
         assert [slot.channel.depth() for slot in slots] == [32, 32]
 
 
+def test_a_few_who_come_out_of_the_blue_are_shared_out_evenly() -> None:
+    with gate(128, 128, 128) as (master, slots):
+        master.connect(6)
+        assert master.accept() == 6
+        assert [slot.channel.depth() for slot in slots] == [2, 2, 2]
+
+
+def test_while_connections_come_fast_a_few_are_one_message() -> None:
+    with gate(128, 128) as (master, slots):
+        batch = [(os.open(os.devnull, os.O_RDONLY), (0, 0, 0, 0, int(socket.AF_INET), bytes(16))) for _ in range(20)]
+        master.dispatcher.pass_on(batch, "queue_full", least=32)
+        assert sorted(slot.channel.depth() or 0 for slot in slots) == [0, 20]
+
+
+def test_whoever_has_less_to_do_is_given_more() -> None:
+    with gate(128, 128) as (master, slots):
+        master.connect(20)
+        master.accept_all()
+        # One of them takes its share and is done with it: its row would say so.
+        slots[1].sent = 0
+        for _ in range(10):
+            master.connect()
+            assert master.accept() == 1
+        assert [slot.channel.depth() for slot in slots] == [10, 20]
+
+
+def test_what_is_taken_back_no_longer_counts_as_sent() -> None:
+    with gate(128, 128) as (master, slots):
+        master.connect(20)
+        master.accept_all()
+        slots[0].stalled = True
+        assert master.dispatcher.take_back(slots[0]) == 10
+        assert [slot.sent for slot in slots] == [0, 20]
+        assert [slot.load() for slot in slots] == [0, 20]
+
+
 def test_a_round_is_bounded() -> None:
     with gate(128) as (master, slots):
         master.connect(100)
