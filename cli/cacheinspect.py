@@ -58,12 +58,13 @@ def document(entries: Sequence[Mapping[str, Any]], found: workers.Answers) -> di
         for worker, last in found.last.items()
         for departure in last["departures"]
     ]
-    told = ("policy", "objects", "size_bytes", "evictions", "matching", "bequeathed", "logical_bytes")
+    told = ("policy", "objects", "size_bytes", "evictions", "matching", "bequeathed", "negative", "logical_bytes")
     each = [
         {"worker": workers.called(worker), **{key: last[key] for key in told if key in last}}
         for worker, last in sorted(found.last.items())
     ]
-    totals = {key: sum(one[key] for one in each) for key in ("objects", "size_bytes", "evictions", "matching")}
+    summed = ("objects", "size_bytes", "evictions", "matching", "negative")
+    totals = {key: sum(one.get(key, 0) for one in each) for key in summed}
     return {
         "schema": _SCHEMA,
         "entries": list(entries),
@@ -115,6 +116,8 @@ def table(shown: Mapping[str, Any], width: int) -> list[str]:
     policies = ", ".join(sorted({one["policy"] for one in shown["workers"]}))
     shares = f"{len(rows):,} of {totals['matching']:,} shown"
     lines += ["", *_summed(shown, shares, policies)]
+    if totals["negative"]:
+        lines.append(f"{totals['negative']:,} paths remembered as missing, for a moment")
     departures = _departures(shown)[:_SHOWN_DEPARTURES]
     if departures:
         left = [

@@ -101,6 +101,7 @@ def _cache(cache: Mapping[str, Any]) -> list[str]:
         f"{_count(cache.get('objects'))} objects",
         f"{_size(cache.get('size_bytes'))} of {_size(cache.get('capacity_bytes'))}",
         f"{_count(cache.get('evictions'))} evictions",
+        *([f"{_count(negative)} negative hits"] if (negative := cache.get("negative_hits")) else []),
         f"policy {_plain(cache.get('policy'))}",
         f"scope {_plain(cache.get('scope'))}",
     ]

@@ -8,7 +8,7 @@
 #   referer, user_agent, host                                  | client; null where it said nothing
 #   duration    seconds, from the request to this record       | made for each request, as what follows
 #   worker      the number of its slot
-#   cache       hit, miss, or null where none was asked
+#   cache       hit, miss, negative (missing a moment ago), or null where none was asked
 #   tls         its version, or null
 #   request_id  of the process, and a number in it
 #

@@ -90,6 +90,8 @@ def _cache(cache: Mapping[str, Any]) -> Iterable[Metric]:
     yield _gauge("wsrv_cache_objects", "Entries of the cache.", cache["objects"])
     yield _counter("wsrv_cache_hits", "Look-ups that found an entry.", cache["hits"])
     yield _counter("wsrv_cache_misses", "Look-ups that found none.", cache["misses"])
+    yield _counter("wsrv_cache_negative_hits", "Answers from what was missing a moment ago.", cache["negative_hits"])
+    yield _gauge("wsrv_cache_negative_objects", "Paths remembered as missing.", cache["negative_objects"])
     yield _counter("wsrv_cache_evictions", "Entries that left for want of room.", cache["evictions"])
 
 

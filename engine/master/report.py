@@ -136,6 +136,8 @@ def document(
             "objects": counts[row.OBJECTS],
             "hits": counts[row.HITS],
             "misses": counts[row.MISSES],
+            "negative_hits": counts[row.NEGATIVE_HITS],
+            "negative_objects": counts[row.NEGATIVES],
             "evictions": counts[row.EVICTIONS],
             **({} if cache is None else cache.figures(counts)),
         },

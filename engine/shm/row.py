@@ -45,7 +45,10 @@ PROXY_MALFORMED = 15
 SHARED_HITS = 16
 UNSTORED = 17
 TORN = 18
-FIRST_STATUS = 19
+# Answers from the memory of what was missing a moment ago, and how many paths that has.
+NEGATIVE_HITS = 19
+NEGATIVES = 20
+FIRST_STATUS = 21
 # The answers that can be given; anything else would be counted under the class's first number.
 STATUSES = (
     *(200, 204, 206, 301, 302, 303, 304, 307, 308),
@@ -71,7 +74,7 @@ GUARD_WORDS = 3
 GUARD_INDEX = {name: FIRST_GUARD + GUARD_WORDS * i for i, name in enumerate(GUARDS)}
 COUNTERS = FIRST_GUARD + GUARD_WORDS * len(GUARDS)
 # What the next process in a row starts from zero, though the row's totals stay: states, not events.
-GAUGES = (SIZE_BYTES, OBJECTS)
+GAUGES = (SIZE_BYTES, OBJECTS, NEGATIVES)
 
 SEQUENCE_WORD = 0
 HEARTBEAT_WORD = 1

@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from wsrv.engine.http.ranges import Span, choose, unsatisfied
-from wsrv.engine.shm.row import HITS, MISSES, TROUBLE_INDEX, Ledger
+from wsrv.engine.shm.row import HITS, MISSES, NEGATIVE_HITS, NEGATIVES, TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.rules import merged
@@ -27,6 +27,9 @@ from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
 from wsrv.engine.worker.request import Request
 from wsrv.engine.worker.routes import Routes, key_of
+
+# What a look found a moment ago.
+_NOTHING = NotServed(404, "nothing was there a moment ago")
 
 
 class Found(NamedTuple):
@@ -84,6 +87,11 @@ class Answering:
                 self._shelf.sample.note(cached, now_ns)
             self._answer(conn, request, cached, now_ns)
             return
+        if self._shelf.absent.has(request.host.site, request.path, now_ns):
+            self._ledger.counts[NEGATIVE_HITS] += 1
+            request.cache = b"negative"
+            self.when_missing(conn, request, _NOTHING, now_ns)
+            return
         self._ledger.counts[MISSES] += 1
         request.cache = b"miss"
         self._find(conn, request, now_ns)
@@ -111,6 +119,7 @@ class Answering:
             def settle(done: Finished) -> object:
                 # It is put where the others find it right after; who looks in between has it from the kernel.
                 self._shelf.release(site, key)
+                self._note_missing(site, path, done.outcome, done.began_ns)
                 return Found.of(done)
 
             # The target is part of the ticket: a redirect repeats it, and it is nobody else's to see.
@@ -121,6 +130,7 @@ class Answering:
                 self.error(conn, request, 503, now_ns)
             return
         except NotServed as e:
+            self._note_missing(site, path, e, now_ns)
             self.when_missing(conn, request, e, now_ns)
             return
         except MemoryError:
@@ -128,6 +138,12 @@ class Answering:
             self.error(conn, request, 503, now_ns)
             return
         self._represent(conn, request, Found(entity, now_ns), now_ns)
+
+    def _note_missing(self, site: Site, path: bytes, outcome: object, began_ns: int) -> None:
+        """Spare others the same look for a moment, if `outcome` is that nothing is there: not even a folder."""
+        if type(outcome) is NotServed and outcome.status == _NOTHING.status:
+            self._shelf.absent.note(site, path, began_ns)
+            self._ledger.counts[NEGATIVES] = len(self._shelf.absent)
 
     def _say_missing(self, conn: Connection, request: Request, why: NotServed, now_ns: int) -> None:
         self.error(conn, request, why.status, now_ns)

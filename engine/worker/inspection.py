@@ -123,6 +123,7 @@ class Inspection:
 
     def _clear(self, glob: Glob | None) -> Steps:
         store = self._shelf.store
+        self._shelf.absent.clear()
         number = size = 0
         # First: what is cleared here must not be found there again.
         for step, (dropped, dropped_bytes) in enumerate(self._shelf.clear_shared(partial(matches, glob))):
@@ -182,6 +183,7 @@ class Inspection:
             "objects": len(store),
             "size_bytes": store.size_bytes,
             "evictions": store.evictions,
+            "negative": self._shelf.absent.count(now_ns),
             "bequeathed": self._hottest.written,
             "departures": told(store.departures, now_ns),
         }

@@ -28,6 +28,7 @@ from wsrv.engine.shm.row import EVICTIONS, OBJECTS, SIZE_BYTES
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.hosts import Host, Hosts
 from wsrv.engine.static.site import Site
+from wsrv.engine.worker.absent import Absent
 from wsrv.engine.worker.clock import SECOND_NS, Clock
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ class Shelf:
         self._clock = clock
         self._format = log_format
         self._revalidate_ns = int(settings.revalidate_seconds * SECOND_NS)
+        self.absent = Absent(self._revalidate_ns)
         # Keys that were asked for since somebody has last looked, and perhaps twice: the first so many. What has left
         # meanwhile is not held by them.
         self.stirred: list[bytes] = []
@@ -276,6 +278,7 @@ class Shelf:
         return cached
 
     def _put(self, cached: Cached) -> None:
+        self.absent.end(cached.site, cached.path)
         self.store.put(cached.key, cached, weight_of(len(cached.entity.body or b"")))
 
     def gauge(self, counts: MutableSequence[int]) -> None:
@@ -330,6 +333,7 @@ class Shelf:
     def distrust(self, now_ns: int) -> None:
         """Look for every file again before it serves: another directory is the root now."""
         self._errors.clear()
+        self.absent.clear()
         for key in self.store.held():
             if (cached := self.store.get(key)) is not None:
                 cached.checked_ns = min(cached.checked_ns, now_ns - self._revalidate_ns)

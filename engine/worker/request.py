@@ -18,7 +18,7 @@ class Request:
 
     `host`: the site that is asked. `extras`: fields of its answer that no other request's has. `shown`: the rule whose
     password it has shown, as `user`. `falls_back`: nothing was at its path, and it gets the index of an application.
-    `cache`: hit or miss, for the log, once the cache was asked.
+    `cache`: hit, miss or negative, for the log, once the cache was asked.
     """
 
     __slots__ = (

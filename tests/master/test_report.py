@@ -24,6 +24,8 @@ from wsrv.engine.shm.row import (
     INTERNAL,
     LOG_DROPPED,
     MISSES,
+    NEGATIVE_HITS,
+    NEGATIVES,
     OBJECTS,
     OPENED,
     SIZE_BYTES,
@@ -38,7 +40,18 @@ KEYS = (
     *("bytes_sent", "connections_active", "connections_total", "connections_refused", "responses", "cache"),
     *("latency_ms", "workers", "ipc", "sync"),
 )
-CACHE_KEYS = ("policy", "scope", "capacity_bytes", "size_bytes", "objects", "hits", "misses", "evictions")
+CACHE_KEYS = (
+    "policy",
+    "scope",
+    "capacity_bytes",
+    "size_bytes",
+    "objects",
+    "hits",
+    "misses",
+    "evictions",
+    "negative_hits",
+    "negative_objects",
+)
 LATENCY_KEYS = ("p50", "p90", "p99", "p999", "max")
 WORKER_KEYS = ("slot", "pid", "restarts", "requests_total", "connections_active", "heartbeat_age_seconds")
 
@@ -126,13 +139,14 @@ def test_internal_requests_are_no_requests(office: Office) -> None:
 
 def test_each_number_is_the_sum_of_both_workers(office: Office) -> None:
     numbers = {BYTES_SENT: 10, OPENED: 9, CLOSED: 2, HITS: 4, MISSES: 3, EVICTIONS: 1, SIZE_BYTES: 50, OBJECTS: 5}
-    office.count(0, {**numbers, LOG_DROPPED: 6})
-    office.count(1, numbers)
+    office.count(0, {**numbers, LOG_DROPPED: 6, NEGATIVE_HITS: 8, NEGATIVES: 3})
+    office.count(1, {**numbers, NEGATIVE_HITS: 2, NEGATIVES: 1})
     found = office.report()
     assert (found["bytes_sent"], found["connections_total"], found["connections_active"]) == (20, 18, 14)
     assert [worker["connections_active"] for worker in found["workers"]] == [7, 7]
     cache = found["cache"]
     assert [cache[key] for key in ("size_bytes", "objects", "hits", "misses", "evictions")] == [100, 10, 8, 6, 2]
+    assert (cache["negative_hits"], cache["negative_objects"]) == (10, 4)
     assert cache["capacity_bytes"] == 77
     assert found["log_dropped"] == 6
 

@@ -55,9 +55,10 @@ def test_index_of_an_application_is_a_hit_of_the_same_entity(app: Workbench) -> 
     assert app.count(HITS) == before + 20
 
 
-def test_file_that_appears_where_the_index_was_given_shows_at_once(app: Workbench, root: Path) -> None:
+def test_file_that_appears_where_the_index_was_given_shows_within_a_second(app: Workbench, root: Path) -> None:
     assert get(app, "/page", BROWSER)[2] == b"app"
     (root / "page").write_bytes(b"there now")
+    app.advance(1)
     assert get(app, "/page", BROWSER)[2] == b"there now"
     (root / "page").unlink()
     app.advance(1.1)
