@@ -14,6 +14,7 @@ from wsrv.cli import running, workers
 from wsrv.cli.exits import NOTHING_TO_MEASURE, USAGE, Stop
 from wsrv.cli.linux import require_linux
 from wsrv.cli.progress import Progress
+from wsrv.cli.table import SETTINGS
 from wsrv.cli.units import AUTO, Kind, Part, Place, Seconds, Size
 from wsrv.cli.voice import TerminalVoice, colourful
 
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from wsrv.engine.master.runtime import RunningServer
     from wsrv.plugins.registry import Registry
 
-# What the others are compared with, where it is there.
-_USUAL = "lru"
+# What the others are compared with, where it is there: what a server has whose user has chosen nothing.
+_USUAL = next(setting.default for setting in SETTINGS if setting.key == "cache.policy")
 
 
 class Share(Kind):

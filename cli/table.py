@@ -159,7 +159,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("proxy.trusted", Peers(), OFF, "Proxies that may say for whom they ask.", option=False),
     Setting("proxy.protocol", Switch(), False, "Their connections begin with a PROXY header.", option=False),
     Setting("proxy.field", ProxyField(), "any", "Where they say it; with any, both must agree.", option=False),
-    Setting("cache.policy", Part("policy"), "lru", "What leaves the cache when it is full."),
+    Setting("cache.policy", Part("policy"), "sieve", "What leaves the cache when it is full."),
     Setting(
         "cache.scope",
         OneOf("process", "shared"),

@@ -58,9 +58,9 @@ def test_unknown_part_is_usage_and_names_those_there_are(tmp_path: Path, option:
 
 
 def test_disabled_plugin_offers_nothing(tmp_path: Path) -> None:
-    run = wsrv("serve", str(tmp_path), env={"WSRV_DISABLE_PLUGINS": "builtin.flock, builtin.lru"})
+    run = wsrv("serve", str(tmp_path), env={"WSRV_DISABLE_PLUGINS": "builtin.flock, builtin.sieve"})
     assert run.returncode == 2
-    assert run.stderr.startswith("wsrv: default: no cache policy 'lru'")
+    assert run.stderr.startswith("wsrv: default: no cache policy 'sieve'")
 
 
 def test_part_that_cannot_work_here_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:

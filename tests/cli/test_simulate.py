@@ -92,9 +92,9 @@ def test_every_policy_has_a_row_and_the_bound_is_below_them(trace: Path) -> None
 SENTENCE = re.compile(
     r"Choose (?P<policy>\w+) with (?P<size>\w+): (?P<ratio>[\d.]+) % of the requests are misses, (?P<larger>[^;]+); "
     r"(?:that saves (?P<saves>[\d,]+) of (?P<all>[\d,]+) file reads and [\d.,]+ \w+, and no other policy saves "
-    r"0\.1 % more\.|against lru of that size it saves (?P<more>[\d,]+) of (?P<of>[\d,]+) file reads"
+    r"0\.1 % more\.|against sieve of that size it saves (?P<more>[\d,]+) of (?P<of>[\d,]+) file reads"
     r"(?: and (?P<bytes>[\d.,]+ \w+)|, and reads (?P<extra>[\d.,]+ \w+) more); "
-    r"lru would need (?P<needs>[\w ]+) for as few\.)"
+    r"sieve would need (?P<needs>[\w ]+) for as few\.)"
 )
 
 
@@ -133,15 +133,15 @@ def test_it_ends_with_the_choice_and_what_that_saves(
     assert said["ratio"] == f"{chosen[0] / 30:.2f}"
     footprint = sum(dict(requests).values())
     assert (said["larger"] == "everything fits") == (in_bytes[said["size"]] >= footprint)
-    lru = misses["lru", said["size"]]
+    usual = misses["sieve", said["size"]]
     if said["saves"]:
-        assert said["policy"] == "lru"
+        assert said["policy"] == "sieve"
         assert (said["saves"], said["all"]) == (f"{3000 - chosen[0]:,}", "3,000")
     else:
-        assert (said["more"], said["of"]) == (f"{lru[0] - chosen[0]:,}", "3,000")
-        assert (said["bytes"] or said["extra"]) == human(abs(lru[1] - chosen[1]))
-        assert bool(said["extra"]) == (chosen[1] > lru[1])
-        able = [size for size in sizes if misses["lru", size][0] <= chosen[0]]
+        assert (said["more"], said["of"]) == (f"{usual[0] - chosen[0]:,}", "3,000")
+        assert (said["bytes"] or said["extra"]) == human(abs(usual[1] - chosen[1]))
+        assert bool(said["extra"]) == (chosen[1] > usual[1])
+        able = [size for size in sizes if misses["sieve", size][0] <= chosen[0]]
         assert said["needs"] == (min(able, key=in_bytes.__getitem__) if able else "more than was tried")
 
 
@@ -346,11 +346,11 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_sample_is_said_to_be_one_with_its_error(many: Path) -> None:
-    args = (many, "--policy", "fifo", "--policy", "lru", "--size", "32MiB", "--size", "64MiB")
+    args = (many, "--policy", "fifo", "--policy", "sieve", "--size", "32MiB", "--size", "64MiB")
     said = document(*args, "--sample", "0.5")["sampling"]
     assert said["rate"] == 0.5
     assert 0 < said["error"]["objects_mean"] <= said["error"]["objects_most"] < 0.05
-    assert (said["error"]["policy"], said["error"]["sizes_bytes"]) == ("lru", [64 * 1024**2])
+    assert (said["error"]["policy"], said["error"]["sizes_bytes"]) == ("sieve", [64 * 1024**2])
     shown = simulate(*args, "--sample", "0.5").stdout
     assert re.search(r"^sampled: 50\.00 % of the objects: [\d,]+ with [\d,]+ requests$", shown, re.MULTILINE)
     assert re.search(r"^  off by [\d.]+ points on average and [\d.]+ at most \(bytes: ", shown, re.MULTILINE)

@@ -71,7 +71,7 @@ def test_a_running_server_changes_to_every_policy_and_keeps_its_entries(servers:
     before = inspect(server, "--top", "0")
     assert before["totals"]["objects"] >= 12
     keys = {(entry["worker"], entry["path"]) for entry in before["entries"]}
-    for name in [*load().policies, "s3fifo:bounded=1", "lru"]:
+    for name in [*load().policies, "s3fifo:bounded=1", "sieve"]:
         run = cache(server, "policy", name)
         assert (run.returncode, run.stderr) == (0, "")
         found = inspect(server, "--top", "0")
@@ -85,25 +85,25 @@ def test_figures_before_and_after(servers: Servers, root: Path) -> None:
     server = servers(root, "--workers", "1")
     ask_all(server)
     counted = server.stats()["cache"]
-    answer = json.loads(cache(server, "policy", "sieve", "--json").stdout)
+    answer = json.loads(cache(server, "policy", "lfu", "--json").stdout)
     assert {key: answer["before"][key] for key in ("policy", "hits", "misses", "objects", "size_bytes")} == {
-        "policy": "lru",
+        "policy": "sieve",
         "hits": counted["hits"],
         "misses": counted["misses"],
         "objects": 12,
         "size_bytes": counted["size_bytes"],
     }
-    assert answer["after"]["policy"] == "sieve"
+    assert answer["after"]["policy"] == "lfu"
     assert (answer["after"]["hits"], answer["after"]["misses"], answer["after"]["objects"]) == (0, 0, 12)
     assert answer["left"] == 0
     ask_all(server)
     since = json.loads(cache(server, "policy", "--json").stdout)
-    assert (since["policy"], since["hits"], since["misses"]) == ("sieve", 48, 0)
+    assert (since["policy"], since["hits"], since["misses"]) == ("lfu", 48, 0)
     run = cache(server, "policy")
     assert run.returncode == 0
     assert "100.00 %" in run.stdout
     assert "wtinylfu" in run.stdout
-    assert max(map(len, cache(server, "policy", "lfu").stdout.splitlines())) <= 80
+    assert max(map(len, cache(server, "policy", "wtinylfu").stdout.splitlines())) <= 80
 
 
 def test_a_worker_that_comes_later_follows_the_new_policy(servers: Servers, root: Path) -> None:
@@ -136,7 +136,7 @@ def test_a_policy_that_nobody_knows_is_refused_with_the_nearest(servers: Servers
     assert "did you mean 'sieve'?" in run.stderr
     run = cache(server, "policy", "s3fifo:bound=1")
     assert (run.returncode, run.stderr) == (2, "wsrv: s3fifo: no parameter 'bound'; its parameters: bounded\n")
-    assert policies(server) == {0: ("lru", 0)}
+    assert policies(server) == {0: ("sieve", 0)}
     assert wsrv("cache", "policy", "lru", "--runtime-dir", str(tmp_path / "nowhere")).returncode == 3
 
 

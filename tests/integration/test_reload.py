@@ -256,13 +256,13 @@ def test_a_policy_chosen_since_the_start_stays_until_the_settings_name_another(
 ) -> None:
     server = launch_with(launch, config)
     subprocess.run(
-        [*WSRV, "cache", "policy", "sieve", "--runtime-dir", str(server.runtime), "--name", str(server.port)],
+        [*WSRV, "cache", "policy", "lfu", "--runtime-dir", str(server.runtime), "--name", str(server.port)],
         check=True,
         capture_output=True,
         timeout=20,
     )
     reloaded(server)
-    assert server.stats()["cache"]["policy"] == "sieve"
+    assert server.stats()["cache"]["policy"] == "lfu"
     config.set(cache_policy="arc")
     reloaded(server)
     assert server.stats()["cache"]["policy"] == "arc"

@@ -268,12 +268,12 @@ def test_another_policy_goes_on_with_the_entries(servers: Servers, site: Path, f
         server.get(target)
     before = cache(server)
     first = keeper(server)
-    subprocess.run(command(server, "policy", "sieve"), check=True, capture_output=True, timeout=20)
+    subprocess.run(command(server, "policy", "lfu"), check=True, capture_output=True, timeout=20)
     wait_for(lambda: keeper(server) not in (None, first), "a keeper with that policy")
     after = cache(server)
-    assert (after["policy"], after["objects"]) == ("sieve", before["objects"])
+    assert (after["policy"], after["objects"]) == ("lfu", before["objects"])
     shared = inspected(server)["workers"][0]
-    assert (shared["worker"], shared["policy"], shared["objects"]) == ("shared", "sieve", before["objects"])
+    assert (shared["worker"], shared["policy"], shared["objects"]) == ("shared", "lfu", before["objects"])
     for target, content in files.items():
         assert server.get(target).body == content
     assert cache(server)["misses"] == before["misses"]

@@ -13,7 +13,7 @@ from wsrv.plugins.outside import Duplicate, PluginError
 from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.registry import Registry, UnknownPart, builtin_manager, load
 
-POLICIES = ["lru", "fifo", "clock", "lfu", "sieve", "s3fifo", "arc", "gdsf", "wtinylfu"]
+POLICIES = ["sieve", "lru", "fifo", "clock", "lfu", "s3fifo", "arc", "gdsf", "wtinylfu"]
 
 
 class Fresh(Lru):

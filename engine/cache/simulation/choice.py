@@ -10,7 +10,7 @@ from wsrv.engine.cache.simulation.experiment import Curve
 # A cache is large enough when a larger one would save at most this share of the requests.
 NOT_WORTH_MORE = 0.01
 
-# Policies this close to each other are equally good; then the one that is listed first is chosen.
+# Policies this close to each other are equally good; then the usual one is chosen, or the one that is listed first.
 EQUALLY_GOOD = 0.001
 
 
@@ -38,7 +38,7 @@ def choose(sizes_bytes: tuple[int, ...], curves: Mapping[str, Curve], usual: str
     enough = min(best) + NOT_WORTH_MORE
     chosen = next(place for place in by_size if best[place] <= enough)
     good = min(best[chosen] + EQUALLY_GOOD, enough)
-    name = next(name for name, curve in curves.items() if curve.objects[chosen] <= good)
+    name = next(name for name in (usual, *curves) if curves[name].objects[chosen] <= good)
     ratio = curves[name].objects[chosen]
     needs = next((sizes_bytes[place] for place in by_size if curves[usual].objects[place] <= ratio), None)
     return Choice(

@@ -77,7 +77,7 @@ def test_what_the_usual_policy_needs_is_the_size_at_which_it_misses_no_more() ->
 
 def test_of_equals_the_first_is_chosen() -> None:
     curves = {"lru": curve(0.9, 0.5, 0.3, 0.1005), "new": curve(0.9, 0.5, 0.3, 0.1)}
-    assert choose(SIZES, curves, "lru").policy == "lru"
+    assert choose(SIZES, curves, "lru").policy == choose(SIZES, dict(reversed(curves.items())), "lru").policy == "lru"
     curves = {"lru": curve(0.9, 0.5, 0.3, 0.1015), "new": curve(0.9, 0.5, 0.3, 0.1)}
     choice = choose(SIZES, curves, "lru")
     assert (choice.policy, choice.usual_needs_bytes) == ("new", None)
