@@ -2,13 +2,18 @@
 #
 # PYTHON is the interpreter that the environment in VENV is made with, once; it is made anew when PYTHON or
 # pyproject.toml has changed. Two interpreters: make test PYTHON=python3.13 VENV=.venv-3.13
+# JOBS is the number of processes that tests run in; JOBS=0: in one, where a debugger can be (ARGS=--pdb).
 
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+JOBS ?= 3
 FUZZ_SECONDS ?= 30
 
 SHELL := /bin/bash
+# Compiled modules are kept, whatever the environment says: the tests start the program a thousand times, and compiling
+# is half of a start.
+export PYTHONDONTWRITEBYTECODE :=
 BIN := $(VENV)/bin
 # The stamps hold the PYTHON that they were made with; an environment of another one, or a broken one, is stale.
 STALE := $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/made-with 2>/dev/null)" = "$(PYTHON)" ] || echo stale)
@@ -19,7 +24,7 @@ STALE := $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/made-with 2>/dev/null
 
 help:
 	@echo 'make run      serve www/ on http://127.0.0.1:8080 (ARGS="--port 9000" adds options of wsrv serve)'
-	@echo 'make test     all tests (ARGS="-k lru" adds options of pytest)'
+	@echo 'make test     all tests, in JOBS=3 processes (ARGS="-k lru" adds options of pytest)'
 	@echo 'make lint     ruff, mypy --strict, import contracts'
 	@echo 'make check    lint, all tests, then the built wheel in an empty environment'
 	@echo 'make bench    CPU time a request, beside nginx and whatever other servers are installed'
@@ -39,7 +44,7 @@ test: $(VENV)/ready-for-tests
 	    { apt-get install -qq --no-install-recommends $$missing || \
 	      { apt-get update -qq && apt-get install -qq --no-install-recommends $$missing; }; } >/dev/null 2>&1; \
 	} || echo "wsrv: some tests need Debian packages that are missing here: apt-get install$$missing"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: lint test package
 

@@ -2,6 +2,11 @@
 #
 # In CI (the variable CI is set) a skipped test fails: a test that did not run has shown nothing. A response that a test
 # reads and httplint finds fault with fails the test that read it.
+#
+# `make test` runs files side by side (pytest-xdist, --dist loadfile: a file stays in one process, so servers of a module
+# are started once). A test is marked `alone` when it asserts how long something takes, or looks at what belongs to the
+# whole machine: nothing else runs meanwhile, and its file comes last. What a test needs besides is of its own: a free
+# port, tmp_path, names with the pid in them. Asking only about own children, descriptors and folders needs no mark.
 """Hooks for the whole suite."""
 
 import os
@@ -11,7 +16,12 @@ from typing import TypeVar
 import hypothesis
 import pytest
 
+from tests.support.alone import Machine
 from tests.support.lint import Tap
+
+# readline, which pytest loads, exports the size of a terminal, and xdist's workers inherit it.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
 
 # How long an example takes is the machine's affair: no test asserts a time.
 hypothesis.settings.register_profile("wsrv", deadline=None)
@@ -37,6 +47,30 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     return fail_if_skipped((yield))
+
+
+_MACHINE = pytest.StashKey[Machine]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # a process of xdist: there are others
+        machine = config.stash[_MACHINE] = Machine(config.rootpath)
+        config.add_cleanup(machine.close)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    machine = item.config.stash.get(_MACHINE, None)
+    if machine is None:
+        return (yield)
+    with machine.held(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a test that is alone come last: the processes have then nothing else to wait with."""
+    late = {item.path for item in items if item.get_closest_marker("alone")}
+    items.sort(key=lambda item: item.path in late)
 
 
 @pytest.fixture(scope="session", autouse=True)
