@@ -3,10 +3,10 @@
 # In CI (the variable CI is set) a skipped test fails: a test that did not run has shown nothing. A response that a test
 # reads and httplint finds fault with fails the test that read it.
 #
-# `make test` runs files side by side (pytest-xdist, --dist loadfile: a file stays in one process, so servers of a module
-# are started once). A test is marked `alone` when it asserts how long something takes, or looks at what belongs to the
+# `make test` runs files side by side (pytest-xdist, --dist loadfile: a file stays in one process; a server of a module
+# is started once). A test is marked `alone` when it asserts how long something takes, or looks at what belongs to the
 # whole machine: nothing else runs meanwhile, and its file comes last. What a test needs besides is of its own: a free
-# port, tmp_path, names with the pid in them. Asking only about own children, descriptors and folders needs no mark.
+# port, tmp_path, names with the pid in them. Who asks only about his own children, descriptors, folders needs no mark.
 """Hooks for the whole suite."""
 
 import os
