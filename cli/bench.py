@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from wsrv.cli.exits import CHECK_FAILED, INTERRUPTED, USAGE, Stop
 from wsrv.cli.linux import require_linux
@@ -32,19 +33,18 @@ stopped in the end; what follows -- are options of `wsrv serve`, its ROOT among 
 
 \b
 Examples:
-  wsrv bench                                        a server of its own, for 10 s
+  wsrv bench                                   a server of its own, 10 s
   wsrv bench -c 100 -n 100000 -- site --ipc inherit
-  wsrv bench http://localhost:8080/ --rate 2000     at a constant rate
-  wsrv bench --table 10,100,250,450                 the table by connections
-  wsrv bench --compare ipc=socketpair,inherit       which is better, if one is
-  wsrv bench --save main; wsrv bench --baseline main --require 'rps>=0.9*baseline'
+  wsrv bench http://localhost/ --rate 2000     at a constant rate
+  wsrv bench --table 10,100,250,450            the table by connections
+  wsrv bench --compare ipc=socketpair,inherit  which is better, if one is
+  wsrv bench --save main                       figures to compare with:
+  wsrv bench --baseline main --require 'rps>=0.9*baseline'
 """
 
-_EPILOG = """\b
-Figures for --require: rps, errors, answers, unsent, min, mean, sd, median, p50 … p999, max, corrected.p50 …
-corrected.p999, client.cpu_share, server.cpu_us.
+_EPILOG = """Figures for --require: rps, errors, answers, unsent, min, mean, sd, median, p50 … p999, max,
+corrected.p50 … corrected.p999, client.cpu_share, server.cpu_us.
 
-\b
 Exit status: 0 measured, 1 a requirement is not met, 2 wrong usage, or a baseline of other settings,
 3 nothing answers at URL, 5 the server of its own cannot start, 130 interrupted.
 """
@@ -70,6 +70,34 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         kind = Count(1, _MOST_CONNECTIONS)
         return value if isinstance(value, tuple) else tuple(kind.convert(n, param, ctx) for n in str(value).split(","))
+
+
+class _Axis(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic only from click 8.4 on
+    """An option of serve, and its values."""
+
+    name = "axis"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem[Any]]:
+        """Options that take a value, and behind the equals sign what they may be."""
+        from wsrv.cli.table import SETTINGS
+
+        flags = {each.flag.removeprefix("--"): each for each in SETTINGS if each.flag.startswith("--")}
+        key, equals, values = incomplete.partition("=")
+        if not equals:
+            return [CompletionItem(f"{flag}=") for flag in flags if flag.startswith(key)]
+        if key not in flags:
+            return []
+        before, comma, last = values.rpartition(",")
+        there = flags[key].kind.shell_complete(ctx, param, last)
+        named = before.split(",")
+        return [
+            CompletionItem(f"{key}={before}{comma}{item.value}")
+            for item in there
+            if item.type == "plain" and item.value not in named
+        ]
 
 
 @click.command("bench", cls=_Bench, help=_HELP, epilog=_EPILOG, context_settings={"max_content_width": 100})
@@ -107,7 +135,7 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # gene
 @click.option("--timeout", type=Seconds(), default="30s", show_default=True, help="What takes longer has failed.")
 @click.option("--processes", type=Count(1, 256), help="Of the load generator.  [default: half the CPUs]")
 @click.option("--table", type=_Numbers(), metavar="N,…", help="A run for each number of connections.")
-@click.option("--compare", metavar="KEY=A,B", help="A server for each value of an option of serve.")
+@click.option("--compare", type=_Axis(), metavar="KEY=A,B", help="A server for each value of an option of serve.")
 @click.option("--rounds", type=Count(1, 1000), default=DEFAULT_ROUNDS, show_default=True, help="Of a comparison.")
 @click.option("--require", multiple=True, metavar="EXPR", help="What must hold, as 'p99<20ms'; may be repeated.")
 @click.option("--save", metavar="NAME", help="Keep the figures under a name.")

@@ -16,4 +16,11 @@ _SUBCOMMANDS = {
 
 @click.command("cache", cls=lazy(_SUBCOMMANDS))
 def command() -> None:
-    """Look into the cache of a running server, and try out what another would do."""
+    """Look into the cache of a running server, and try out what another would do.
+
+    \b
+    Examples:
+      wsrv cache inspect                    what is held, and why
+      wsrv cache policy sieve               another policy, while it runs
+      wsrv cache simulate access.log        what would serve best
+    """

@@ -14,8 +14,12 @@ def command(pattern: str | None, name: str | None, runtime_dir: str | None) -> N
     ('/img/**', '*.css'), or all.
 
     \b
-    Exit status: 0 done, 1 a worker did not answer (it will clear when it goes
-    on), 2 no such pattern, 3 no server runs.
+    Examples:
+      wsrv cache clear '/img/**'      pictures only
+      wsrv cache clear                everything
+
+    Exit status: 0 done, 1 a worker did not answer (it will clear when it goes on), 2 no such pattern, 3 no server
+    runs.
     """
     question = {"ask": "clear", **workers.glob(pattern)}
     found = workers.ask(running.find(name, runtime_dir), question)

@@ -33,8 +33,12 @@ def command(sort: str, pattern: str | None, top: int, as_json: bool, name: str |
     held for all: its hits are those that a front did not answer, or told of.
 
     \b
-    Exit status: 0 shown, 1 a worker did not answer, 2 wrong usage or no such
-    pattern, 3 no server runs.
+    Examples:
+      wsrv cache inspect                             what is asked for most
+      wsrv cache inspect --sort bytes --top 5        what takes the most room
+      wsrv cache inspect --filter '/img/**' --json | jq .totals
+
+    Exit status: 0 shown, 1 a worker did not answer, 2 wrong usage or no such pattern, 3 no server runs.
     """
     question = {"ask": "entries", **workers.glob(pattern), "sort": sort}
     # By key nobody can choose the first before all are here.

@@ -10,10 +10,11 @@ import click
 
 from wsrv.cli import figures, running, workers
 from wsrv.cli.exits import CANNOT_START, CHECK_FAILED, USAGE, Stop
+from wsrv.cli.units import Part
 
 
 @click.command("policy")
-@click.argument("policy", metavar="[NAME]", required=False)
+@click.argument("policy", type=Part("policy"), metavar="[NAME]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @workers.server_options
 def command(policy: str | None, as_json: bool, name: str | None, runtime_dir: str | None) -> None:
@@ -25,8 +26,12 @@ def command(policy: str | None, as_json: bool, name: str | None, runtime_dir: st
     The change is for this run: --cache-policy and `cache.policy` say what the next one begins with.
 
     \b
-    Exit status: 0 done, 1 a worker did not answer (it will change when it goes
-    on), 2 no such policy, 3 no server runs, 5 it cannot work here.
+    Examples:
+      wsrv cache policy               which one it is, and what there are
+      wsrv cache policy wtinylfu      from now on
+
+    Exit status: 0 done, 1 a worker did not answer (it will change when it goes on), 2 no such policy, 3 no server
+    runs, 5 it cannot work here.
     """
     request = {"command": "policy"} | ({} if policy is None else {"name": policy})
     answer = running.ask(running.find(name, runtime_dir), request)

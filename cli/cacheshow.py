@@ -21,8 +21,11 @@ def command(key: str, as_json: bool, name: str | None, runtime_dir: str | None) 
     share, on every host, in every coding.
 
     \b
-    Exit status: 0 shown, 1 a worker did not answer, 3 no server runs, 6 no
-    worker holds it.
+    Examples:
+      wsrv cache show /index.html
+      wsrv cache show /app.js --json
+
+    Exit status: 0 shown, 1 a worker did not answer, 3 no server runs, 6 no worker holds it.
     """
     found = workers.ask(running.find(name, runtime_dir), {"ask": "show", "key": key})
     entries = found.entries()

@@ -18,8 +18,11 @@ def command(pattern: str | None, name: str | None, runtime_dir: str | None) -> N
     them. Files are loaded as they are; what is compressed for browsers is compressed when the first one asks.
 
     \b
-    Exit status: 0 done, 1 a worker did not answer, 2 no such pattern, 3 no
-    server runs.
+    Examples:
+      wsrv cache warm                 all there is room for
+      wsrv cache warm '*.css'         style sheets only
+
+    Exit status: 0 done, 1 a worker did not answer, 2 no such pattern, 3 no server runs.
     """
     question = {"ask": "warm", **workers.glob(pattern)}
     server = running.find(name, runtime_dir)

@@ -20,11 +20,18 @@ from click.shell_completion import (
 SHELLS = ("bash", "zsh", "fish")
 
 
+def _meant(args: list[str]) -> list[str]:
+    """The arguments; behind `bench --` those of serve."""
+    if args[:1] != ["bench"] or "--" not in args:
+        return args
+    return ["serve", *args[args.index("--") + 1 :]]
+
+
 class _WholeWords(ShellComplete):
     """Offers `--ipc=socketpair` for `--ipc=so`."""
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
-        found = super().get_completions(args, incomplete)
+        found = super().get_completions(_meant(args), incomplete)
         name, equals, _ = incomplete.partition("=")
         if not equals or not name.startswith("--"):
             return found
@@ -52,11 +59,15 @@ class _Bash(_WholeWords, BashComplete):
         return args, incomplete
 
     def get_completions(self, args: list[str], incomplete: str) -> list[CompletionItem[Any]]:
-        return (
-            ShellComplete.get_completions(self, args, incomplete)
-            if self._is_cut
-            else super().get_completions(args, incomplete)
-        )
+        if not self._is_cut:
+            return super().get_completions(args, incomplete)
+        # What stands before the equals sign stays as it is.
+        before = incomplete[: incomplete.rfind("=") + 1]
+        found = ShellComplete.get_completions(self, _meant(args), incomplete)
+        return [
+            CompletionItem(str(item.value).removeprefix(before), type=item.type) if item.type == "plain" else item
+            for item in found
+        ]
 
 
 class _Zsh(_WholeWords, ZshComplete):
@@ -88,9 +99,13 @@ def script(shell: str) -> str:
 def command(shell: str) -> None:
     """Print the script that makes SHELL complete wsrv.
 
+    It completes commands, options (`--ipc X` and `--ipc=X`), the names of parts and of running servers. Where wsrv was
+    installed with a prefix that the shell looks into, as /usr, the script is there already.
+
     \b
-    bash:  eval "$(wsrv completion bash)"       in ~/.bashrc
-    zsh:   eval "$(wsrv completion zsh)"        in ~/.zshrc
-    fish:  wsrv completion fish > ~/.config/fish/completions/wsrv.fish
+    Examples:
+      eval "$(wsrv completion bash)"        in ~/.bashrc
+      eval "$(wsrv completion zsh)"         in ~/.zshrc, after compinit
+      wsrv completion fish > ~/.config/fish/completions/wsrv.fish
     """
     click.echo(script(shell), nl=False)

@@ -22,8 +22,7 @@ from wsrv.cli.units import Place
 from wsrv.cli.values import Value, config_file, in_force, resolve, survey, unknown_variables
 from wsrv.cli.voice import TerminalVoice
 
-_PRECEDENCE = """\b
-What outranks what: flags, WSRV_ variables, ./wsrv.toml or --config, defaults.
+_PRECEDENCE = """What outranks what: flags, WSRV_ variables, ./wsrv.toml or --config, defaults.
 """
 
 # What server.conf leaves unsaid, and the line of wsrv.toml to say it at.
@@ -35,10 +34,17 @@ _UNSAID = {
 
 @click.group("config", epilog=_PRECEDENCE)
 def command() -> None:
-    """Write, show, check or import settings."""
+    """Write, show, check or import settings.
+
+    \b
+    Examples:
+      wsrv config init            a wsrv.toml with every setting, commented out
+      wsrv config check           its faults, all at once
+      wsrv config show            what is in force, and where it comes from
+    """
 
 
-@command.command("init")
+@command.command("init", short_help="Write every setting, commented out.")
 @click.argument("file", type=Place(dash=True), default=FILE_NAME)
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print instead; so does a FILE of -.")
@@ -46,6 +52,13 @@ def init(file: str, force: bool, to_stdout: bool) -> None:
     """Write every setting, its meaning and its default, commented out, to FILE.
 
     FILE is ./wsrv.toml when it is not given.
+
+    \b
+    Examples:
+      wsrv config init
+      wsrv config init --stdout | less
+
+    Exit status: 0 written, 2 the file is there, or cannot be written.
     """
     _put("-" if to_stdout else file, tomltext.commented(_part_names()), force)
 
@@ -57,6 +70,14 @@ def show(config: str | None, as_json: bool, **flags: Any) -> None:
     """Show the settings in force, and where each comes from.
 
     Takes the arguments of `wsrv serve`, and tells what they would lead to.
+
+    \b
+    Examples:
+      wsrv config show
+      WSRV_PORT=9000 wsrv config show site --workers 4
+      wsrv config show --config site.toml --json
+
+    Exit status: 0 shown, 2 wrong settings.
     """
     require_linux()
     file = config_file(config, os.environ)
@@ -78,6 +99,10 @@ def check(file: str | None) -> None:
     key, and what is allowed.
 
     \b
+    Examples:
+      wsrv config check
+      wsrv config check /etc/wsrv/site.toml && wsrv reload
+
     Exit status: 0 no fault, 1 faults, 2 there is no such file.
     """
     try:
@@ -101,13 +126,22 @@ def check(file: str | None) -> None:
 
 @command.command("import")
 @click.argument("file", type=Place(), default="server.conf")
-@click.option("-o", "--output", type=Place(dash=True), default="-", metavar="FILE", help="Write there; - prints.")
+@click.option(
+    "-o", "--output", type=Place(dash=True), default="-", metavar="FILE", help="Write there; - prints.  [default: -]"
+)
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 def import_(file: str, output: str, force: bool) -> None:
     """Make a wsrv.toml of FILE, a server.conf: lines KEY=value.
 
     Knows PORT, DOCUMENT_ROOT, NUM_WORKERS, THREADS_PER_WORKER, MAX_QUEUE_SIZE, LOG_FILE, CACHE_SIZE_MB,
     TIMEOUT_SECONDS and LOG_LEVEL. FILE is ./server.conf when it is not given.
+
+    \b
+    Examples:
+      wsrv config import                          print what ./server.conf says
+      wsrv config import old/server.conf -o wsrv.toml
+
+    Exit status: 0 written, 2 the file cannot be read, or has faults.
     """
     path = Path(file)
     if path.suffix == ".toml":

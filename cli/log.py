@@ -9,4 +9,10 @@ _SUBCOMMANDS = {"tail": ("wsrv.cli.logtail", "Show the last lines of an access l
 
 @click.command("log", cls=lazy(_SUBCOMMANDS))
 def command() -> None:
-    """Read the access log."""
+    """Read the access log.
+
+    \b
+    Examples:
+      wsrv log tail -f                      what is asked, as it is
+      wsrv log tail -f --status 5xx         what goes wrong
+    """

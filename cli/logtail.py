@@ -22,8 +22,9 @@ from wsrv.cli import logview
 from wsrv.cli.exits import NO_SERVER, USAGE, Stop
 from wsrv.cli.logfilter import Clients, Filter, Methods, Paths, Since, Statuses
 from wsrv.cli.screen import Screen
-from wsrv.cli.units import Count, Place, Seconds, ServerName
+from wsrv.cli.units import Count, Place, Seconds
 from wsrv.cli.voice import complain
+from wsrv.cli.workers import server_options
 
 if TYPE_CHECKING:
     from wsrv.engine.log.line import Line
@@ -56,8 +57,7 @@ Batches = Iterator[list[bytes]]
 @click.option("--cache", type=click.Choice(("hit", "miss")), help="Only what the cache had, or had not. Needs JSON.")
 @click.option("--count-by", type=click.Choice(tuple(logview.COUNTED)), help="Count them: a list, live with -f.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object a line, whatever the format of the log.")
-@click.option("--name", type=ServerName(), metavar="NAME", help="Which server, where several run.")
-@click.option("--runtime-dir", type=Place(folder=True), metavar="PATH", help="Where the server can be found.")
+@server_options
 def command(
     path: str | None,
     lines: int | None,
@@ -76,12 +76,11 @@ def command(
 
     \b
     Examples:
-      wsrv log tail -f --status 4xx,5xx            what goes wrong, as it does
-      wsrv log tail -f --slower-than 100ms         what is slow (--log-format json)
-      wsrv log tail --since 1h --count-by path     what was asked for most
+      wsrv log tail -f --status 4xx,5xx         what goes wrong, as it does
+      wsrv log tail -f --slower-than 100ms      what is slow, of a log in JSON
+      wsrv log tail --since 1h --count-by path  what was asked for most
       wsrv log tail access.log.3.gz --client 10.0.0.0/8 --json | jq .target
 
-    \b
     Exit status: 0 shown, 2 wrong usage, or no such file, 3 no server runs.
     """
     wanted = Filter(path=glob, **asked)

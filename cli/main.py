@@ -31,7 +31,7 @@ COMMANDS = {
     "log": "Show the access log, and follow it.",
     "bench": "Measure a server: how many requests, how long each.",
     "config": "Write, show, check or import settings.",
-    "cache": "Try out what a cache would do.",
+    "cache": "See what the cache holds; try out what others would do.",
     "plugins": "List the exchangeable parts, and who offers them.",
     "completion": "Print the completion script of a shell.",
 }
@@ -116,15 +116,33 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
         ctx.exit()
 
 
+_EPILOG = f"""`{PROGRAM} COMMAND --help` says more about a command.
+
+Every option of `{PROGRAM} serve` has an environment variable. WSRV_DISABLE_PLUGINS names plugins that are left out.
+NO_COLOR switches colour off, FORCE_COLOR on where there is no terminal.
+
+Exit status: 0 done, 1 a check failed, 2 wrong usage or settings, 3 no server runs, 4 nothing to measure, 5
+cannot start, 6 not found, 70 a fault of wsrv, 130 interrupted.
+"""
+
+
 @click.command(
     PROGRAM,
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog=f"`{PROGRAM} COMMAND --help` says more about a command.",
+    epilog=_EPILOG,
 )
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Say which.")
 def program() -> None:
-    """A static web server: one process accepts, others answer, and what stands between them can be exchanged."""
+    """A static web server: one process accepts, others answer, and what stands between them can be exchanged.
+
+    \b
+    Examples:
+      wsrv serve site                   a folder on http://127.0.0.1:8080
+      wsrv stats --watch                what the server does now
+      wsrv log tail -f --status 5xx     what goes wrong
+      wsrv bench                        how fast this machine serves
+    """
 
 
 def run(args: Sequence[str]) -> int:

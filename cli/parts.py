@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from wsrv.cli.exits import CANNOT_START, USAGE, Stop
 from wsrv.cli.table import SETTINGS
 from wsrv.cli.units import Part
-from wsrv.engine.settings import SHARED
 
 if TYPE_CHECKING:
     from wsrv.cli.values import Value
@@ -55,6 +54,8 @@ def choose(values: Mapping[str, "Value"], cache: "CacheSettings", voice: "Voice 
 
     Raises Stop: an unknown part is usage, one that cannot work here no start.
     """
+    from wsrv.engine.settings import SHARED
+
     there = registry()
     if voice is not None:
         for warning in there.warnings():

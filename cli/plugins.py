@@ -62,6 +62,10 @@ def command(as_json: bool) -> None:
     what it offers. What cannot be used is listed with the reason.
 
     \b
+    Examples:
+      wsrv plugins
+      wsrv plugins --json | jq -r '.plugins[].reason // empty'
+
     Exit status: 0 listed, 2 two plugins offer the same name.
     """
     require_linux()

@@ -7,7 +7,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from wsrv.cli.units import OFF, Kind, Networks
-from wsrv.engine.settings import UNIX
 
 _FIELDS = ("any", "forwarded", "x-forwarded-for")
 
@@ -16,7 +15,7 @@ class Peers(Networks):
     """Networks, and `unix:` for whoever comes over a Unix socket. OFF for nobody."""
 
     name = "cidr,…"
-    allowed = f"a list of networks such as 127.0.0.0/8, ::1, {UNIX} for a Unix socket, separated by commas; or {OFF}"
+    allowed = f"a list of networks such as 127.0.0.0/8, ::1, unix: for a Unix socket, separated by commas; or {OFF}"
 
     def _read(self, value: str) -> tuple[str, ...]:
         if value == OFF:
@@ -24,6 +23,8 @@ class Peers(Networks):
         parts = [part.strip() for part in value.split(",") if part.strip()]
         if not parts:
             raise ValueError
+        from wsrv.engine.settings import UNIX
+
         return tuple(UNIX if part == UNIX else super(Peers, self)._read(part)[0] for part in parts)
 
     def write(self, value: tuple[str, ...]) -> str:

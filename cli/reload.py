@@ -30,8 +30,12 @@ def command(verify: bool, as_json: bool, name: str | None, runtime_dir: str | No
     Settings that only a restart takes up are named.
 
     \b
-    Exit status: 0 reloaded, 1 --verify found that a request was dropped, 2 the
-    settings are wrong, 3 no server runs, 5 no workers come up with them.
+    Examples:
+      wsrv reload                     after an edit of wsrv.toml
+      wsrv reload --verify            and see that no request is dropped
+
+    Exit status: 0 reloaded, 1 --verify found that a request was dropped, 2 the settings are wrong, 3 no server runs,
+    5 no workers come up with them.
     """
     server = running.find(name, runtime_dir)
     if verify:

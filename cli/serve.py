@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,21 +21,9 @@ from wsrv.cli.table import options
 from wsrv.cli.units import AUTO, OFF
 from wsrv.cli.values import Value, config_file, in_force, resolve, unknown_variables
 from wsrv.cli.voice import TerminalVoice
-from wsrv.engine.settings import (
-    CacheSettings,
-    ConfineSettings,
-    HostSettings,
-    LimitSettings,
-    LogSettings,
-    ProcessSettings,
-    ProxySettings,
-    RuntimeSettings,
-    ServiceSettings,
-    Settings,
-    SiteSettings,
-    StatusSettings,
-    TlsSettings,
-)
+
+if TYPE_CHECKING:
+    from wsrv.engine.settings import ConfineSettings, HostSettings, ServiceSettings, Settings, SiteSettings
 
 # Beside this package in the checkout as in the wheel.
 _WWW = Path(__file__).parent.parent / "www"
@@ -49,20 +37,19 @@ Examples:
   wsrv serve                          this folder on http://127.0.0.1:8080
   wsrv serve site --port 0            on a free port
   wsrv serve site --host 0.0.0.0      for other machines too
-  wsrv serve site --listen 0.0.0.0:80 --listen '[::]:80' --listen unix:/run/site.sock
-  wsrv serve site --listing --open    folders as lists, and a browser to look at them
-  wsrv serve dist --spa --cors any    the build of an application, for every origin
+  wsrv serve site --listen '[::]:80' --listen unix:/run/site.sock
+  wsrv serve site --listing --open    folders as lists, shown in a browser
+  wsrv serve dist --spa --cors any    an application, for every origin
   wsrv serve site --cache-size 1GiB --log-file access.log
 """
 
 _EPILOG = """\b
-Sizes: 64MiB, 10MB, 512k (= KiB), plain bytes.  Times: 500ms, 30s, 2m, 1h, plain seconds.
+Sizes: 64MiB, 10MB, 512k (= KiB), plain bytes.
+Times: 500ms, 30s, 2m, 1h, plain seconds.
 
-\b
-What outranks what: flags, environment, ./wsrv.toml or --config, defaults.
-`wsrv config show` tells which it is.
+What outranks what: flags, environment, ./wsrv.toml or --config, defaults. `wsrv config show` tells which it is, and
+`wsrv config init` writes the settings that have no option.
 
-\b
 Exit status: 0 stopped, 2 wrong usage or settings, 5 cannot start.
 """
 
@@ -111,10 +98,24 @@ def command(config: str | None, quiet: bool, verbose: bool, **flags: Any) -> Non
 
 
 def engine_settings(
-    values: Mapping[str, Value], file: ConfigFile | None = None, given: ServiceSettings | None = None
-) -> Settings:
+    values: Mapping[str, Value], file: ConfigFile | None = None, given: "ServiceSettings | None" = None
+) -> "Settings":
     """The settings as the engine takes them, from values in force; the file that they came from is withheld. `given` is
     what a service manager has given us."""
+    from wsrv.engine.settings import (
+        CacheSettings,
+        LimitSettings,
+        LogSettings,
+        ProcessSettings,
+        ProxySettings,
+        RuntimeSettings,
+        ServiceSettings,
+        Settings,
+        SiteSettings,
+        StatusSettings,
+        TlsSettings,
+    )
+
     manager = given or ServiceSettings()
 
     def value(key: str) -> Any:
@@ -201,25 +202,29 @@ def engine_settings(
     )
 
 
-def _confine(user: str, group: str, sandbox: str) -> ConfineSettings:
+def _confine(user: str, group: str, sandbox: str) -> "ConfineSettings":
+    from wsrv.engine.settings import ConfineSettings
+
     if user == OFF:
         return ConfineSettings(sandbox=sandbox)
     uid, gid = ids.of_user(user)
     return ConfineSettings(ids.name_of(user), uid, gid if group == AUTO else ids.of_group(group), sandbox)
 
 
-def with_types(settings: Settings, types: tuple[tuple[str, str], ...]) -> Settings:
+def with_types(settings: "Settings", types: tuple[tuple[str, str], ...]) -> "Settings":
     """`settings` with the content types of plugins, which those of the file outrank."""
 
-    def more(site: SiteSettings) -> SiteSettings:
+    def more(site: "SiteSettings") -> "SiteSettings":
         return replace(site, types=(*types, *site.types))
 
     hosts = tuple(replace(host, site=more(host.site)) for host in settings.hosts)
     return replace(settings, site=more(settings.site), hosts=hosts)
 
 
-def _host(row: rules.Row, site: SiteSettings) -> HostSettings:
+def _host(row: rules.Row, site: "SiteSettings") -> "HostSettings":
     """A host as the engine takes it: what it does not say is as `site` has it, but for the rules."""
+    from wsrv.engine.settings import HostSettings
+
     own = {name: value for name, value in row.values.items() if name not in ("names", "root")}
     root = Path(row.values["root"])
     return HostSettings(row.values["names"], replace(site, root=root, **own, **rules.engine_rules(row.rows)))

@@ -47,12 +47,30 @@ class Share(Kind):
 @click.command("simulate")
 @click.argument("files", metavar="TRACE|ACCESS_LOG...", type=Place(dash=True), nargs=-1)
 @click.option("--live", is_flag=True, help="Listen to a running server instead.")
-@click.option("--seconds", type=Seconds(), default=30.0, show_default="30s", metavar="TIME", help="How long to listen.")
-@click.option("--size", "sizes", type=Size(), multiple=True, metavar="SIZE", help="A size to try; again for more.")
+@click.option("--seconds", type=Seconds(), default="30s", show_default=True, metavar="TIME", help="How long to listen.")
 @click.option(
-    "--policy", "names", type=Part("policy"), multiple=True, metavar="NAME", help="Only this; again for more."
+    "--size",
+    "sizes",
+    type=Size(),
+    multiple=True,
+    metavar="SIZE",
+    help="A size to try; again for more.  [default: several]",
 )
-@click.option("--sample", type=Share(auto=True), default=AUTO, metavar="SHARE", help="Share of the objects; 1 for all.")
+@click.option(
+    "--policy",
+    "names",
+    type=Part("policy"),
+    multiple=True,
+    metavar="NAME",
+    help="Only this; again for more.  [default: all]",
+)
+@click.option(
+    "--sample",
+    type=Share(auto=True),
+    default=AUTO,
+    metavar="SHARE",
+    help="Share of the objects; 1 for all.  [default: what is enough]",
+)
 @click.option("--svg", "plot_file", type=Place(), metavar="FILE", help="Draw the miss ratios into FILE, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print it all as JSON.")
 @workers.server_options
@@ -91,8 +109,14 @@ def command(
     or could; files above cache.max_object could not.
 
     \b
-    Exit status: 0 done, 2 a file cannot be read or a name is unknown,
-    3 no server runs, 4 nothing to measure, 130 broken off.
+    Examples:
+      wsrv cache simulate access.log
+      wsrv cache simulate access.log* --policy lru --policy sieve --size 64MiB
+      wsrv cache simulate --live --seconds 1m        what is asked now
+      wsrv cache simulate trace.csv --svg miss-ratios.svg
+
+    Exit status: 0 done, 2 a file cannot be read or a name is unknown, 3 no server runs, 4 nothing to measure, 130
+    broken off.
     """
     require_linux()
     if any(size == 0 for size in sizes):

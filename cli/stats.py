@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from wsrv.cli import running
-from wsrv.cli.units import Place, ServerName
+from wsrv.cli.workers import server_options
 
 _LABEL_WIDTH = 13
 _WIDTH = 80
@@ -20,11 +20,10 @@ _NOTHING = "-"
 
 
 @click.command("stats")
-@click.option("--name", type=ServerName(), metavar="NAME", help="Which server, where several run.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole document as JSON.")
 @click.option("--sync", is_flag=True, help="Show how locks and semaphores were used, and waited for.")
 @click.option("-w", "--watch", is_flag=True, help="Go on each second: rates, bars, percentiles; Ctrl-C ends it.")
-@click.option("--runtime-dir", type=Place(folder=True), metavar="PATH", help="Where the server can be found.")
+@server_options
 def command(name: str | None, as_json: bool, sync: bool, watch: bool, runtime_dir: str | None) -> None:
     """Show what a running server does.
 
@@ -32,6 +31,7 @@ def command(name: str | None, as_json: bool, sync: bool, watch: bool, runtime_di
     Examples:
       wsrv stats                                     the totals since the start
       wsrv stats --watch                             what happens now
+      wsrv stats --sync                              who waits for which lock
       wsrv stats --json | jq .requests_total
       wsrv stats --json --watch >> samples.jsonl     a line a second
 

@@ -103,7 +103,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("site.cors", Origins(), OFF, "Origins whose pages may read everything here; any for all."),
     Setting("site.security_headers", Switch(), False, "Fields that browsers protect their users by."),
     Setting(
-        "site.cache_control", CacheControl(), AUTO, "auto: for ever for names like app.3f9a1c2b.js, else no-cache."
+        "site.cache_control", CacheControl(), AUTO, "With auto for ever for names like app.3f9a1c2b.js, else no-cache."
     ),
     Setting("site.dotfiles", Switch(), False, "Names that begin with a dot are served too.", option=False),
     Setting("site.links", OneOf("inside", "none"), "inside", "Links that are followed: inside the root.", option=False),

@@ -54,7 +54,12 @@ def _who(number: int) -> str:
 def server_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options by which a running server is chosen."""
     for option in (
-        click.option("--runtime-dir", type=Place(folder=True), metavar="PATH", help="Where the server can be found."),
+        click.option(
+            "--runtime-dir",
+            type=Place(folder=True),
+            metavar="PATH",
+            help="Where the server can be found, if not where this user's servers are.  [env: WSRV_RUNTIME_DIR]",
+        ),
         click.option("--name", type=ServerName(), metavar="NAME", help="Which server, where several run."),
     ):
         function = option(function)

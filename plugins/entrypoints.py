@@ -2,13 +2,20 @@
 #
 # Rule 1: nothing in somebody else's metadata, however broken, is an error here. What names our group and cannot be read
 #   is found as an Unreadable one, so that it can be named; what does not name our group is passed over.
-# Rule 2: of two distributions of one name the first on sys.path counts, as it does for imports.
+# Rule 2: importlib.metadata costs a quarter of `wsrv --help`: it is imported when some file names our group.
+# Rule 3: of two distributions of one name the first on sys.path counts, as it does for imports.
 """Finding plugins by the entry-point group `wsrv`."""
 
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import metadata
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 GROUP = "wsrv"
 
@@ -43,8 +50,12 @@ class Unreadable:
     why: str
 
 
-def found() -> Iterator[tuple[Origin, metadata.EntryPoint | Unreadable]]:
+def found() -> Iterator[tuple[Origin, Union["metadata.EntryPoint", Unreadable]]]:
     """Every entry point of our group, in the order of sys.path."""
+    if not _may_be_there():
+        return
+    from importlib import metadata
+
     seen = set()
     for candidate in metadata.distributions():
         if not _names_our_group(candidate):
@@ -73,15 +84,48 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _names_our_group(distribution: metadata.Distribution) -> bool:
+def _may_be_there() -> bool:
+    """Whether metadata may name our group. False is sure; where not everything is a plain folder, it may."""
+    if any(hasattr(finder, "find_distributions") and finder is not PathFinder for finder in sys.meta_path):
+        return True
+    return any(_folder_may_name_it(folder or os.curdir) for folder in sys.path)
+
+
+def _folder_may_name_it(folder: str) -> bool:
+    try:
+        names = os.listdir(folder)
+    except NotADirectoryError:
+        return True  # an archive
+    except OSError:
+        return False
+    if any(name.lower().endswith(".egg") for name in (folder, *names)):
+        return True
+    return any(
+        _file_names_it(os.path.join(folder, name, "entry_points.txt"))
+        for name in names
+        if name.lower().endswith((".dist-info", ".egg-info"))
+    )
+
+
+def _file_names_it(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return f"[{GROUP}]".encode() in stream.read()
+    except OSError:
+        return False
+
+
+def _names_our_group(distribution: "metadata.Distribution") -> bool:
     try:
         return f"[{GROUP}]" in (distribution.read_text("entry_points.txt") or "")
     except (OSError, UnicodeError):
         return False
 
 
-def _imported_instead_of(candidate: metadata.Distribution) -> tuple[metadata.Distribution, str, str]:
+def _imported_instead_of(candidate: "metadata.Distribution") -> tuple["metadata.Distribution", str, str]:
     """The first distribution of the candidate's name, often itself; its name and version."""
+    from importlib import metadata
+
     try:
         first = metadata.distribution(candidate.name)
         return first, first.name, first.version

@@ -9,8 +9,7 @@
 import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 import pluggy
 
@@ -18,6 +17,9 @@ from wsrv.engine.version import VERSION
 from wsrv.plugins import hookspecs
 from wsrv.plugins.entrypoints import DISABLE_VARIABLE, Origin, Unreadable, found, normalized
 from wsrv.plugins.hookspecs import API_VERSION
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 # What a plugin says it is written for.
 API_ATTRIBUTE = "WSRV_API"
@@ -126,7 +128,7 @@ class Outsiders:
             LeftOut(origin, one_line(error), remedy, knows_offers=bool(offers), offers=frozenset(offers))
         )
 
-    def _register(self, origin: Origin, entry: EntryPoint | Unreadable) -> None:
+    def _register(self, origin: Origin, entry: Union["EntryPoint", Unreadable]) -> None:
         """Raises whatever the plugin raises, and Refused."""
         name, manager = origin.plugin, self._manager
         if isinstance(entry, Unreadable):

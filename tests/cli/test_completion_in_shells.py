@@ -10,10 +10,12 @@ import pexpect
 import pytest
 
 from tests.cli.program import environment
+from wsrv.engine.master.runtime import RuntimeFolder
 
 FOLDER = Path(__file__).resolve().parents[2] / "completions"
 SECONDS = 30
 READY = "ready-for-keys"
+SERVER = "this-one"
 # What a shell is started with, and told before the first key.
 SHELLS = {
     "bash": (["--norc", "--noprofile", "-i"], "bind 'set enable-bracketed-paste off'; source {folder}/wsrv.bash"),
@@ -38,6 +40,7 @@ class Shell:
             "TERM": "xterm",
             "PS1": "> ",
             "fish_greeting": "",
+            "WSRV_RUNTIME_DIR": str(home / "run"),
         }
         self._child = pexpect.spawn(
             name, arguments, env=environment(env), encoding="utf-8", timeout=SECONDS, dimensions=(40, 160)
@@ -63,9 +66,10 @@ class Shell:
 
 @pytest.fixture(params=SHELLS)
 def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
-    found = Shell(request.param, tmp_path)
-    yield found
-    found.end()
+    with RuntimeFolder.claim(tmp_path / "run", SERVER):
+        found = Shell(request.param, tmp_path)
+        yield found
+        found.end()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +82,10 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shell]:
         ("wsrv serve --workers=2 --cache-policy=wt", "wtinylfu"),
         ("wsrv serve --sync ro", "robust"),
         ("wsrv cache sim", "simulate"),
+        ("wsrv log tail --count-by=st", "status"),
+        ("wsrv bench --compare ipc=so", "ipc=socketpair"),
+        ("wsrv bench -- --cache-policy wt", "wtinylfu"),
+        ("wsrv stats --name th", SERVER),
     ],
 )
 def test_the_key_completes(shell: Shell, line: str, wanted: str) -> None:

@@ -74,6 +74,22 @@ def fetch_from_served(wsrv: Path, work: Path) -> None:
         raise SystemExit(f"the installed server ended with status {status}")
 
 
+def look_for_shared_files(wsrv: Path) -> None:
+    """Completions and pages: where the shells look below a prefix, and of the commands of this wheel."""
+    share = wsrv.parent.parent / "share"
+    shells = {"bash": "bash-completion/completions/wsrv", "zsh": "zsh/site-functions/_wsrv"}
+    shells["fish"] = "fish/vendor_completions.d/wsrv.fish"
+    for shell, place in shells.items():
+        printed = subprocess.run([wsrv, "completion", shell], check=True, capture_output=True, text=True).stdout
+        if (share / place).read_text() != printed:
+            raise SystemExit(f"{share / place} is not what wsrv completion {shell} prints")
+    commands = subprocess.run([wsrv, "--help"], check=True, capture_output=True, text=True).stdout
+    listed = commands.partition("\nCommands:\n")[2].partition("\n\n")[0].splitlines()
+    for command in (line.split()[0] for line in listed):
+        if not (page := share / "man" / "man1" / f"wsrv-{command}.1").read_text().startswith(".TH "):
+            raise SystemExit(f"{page} is no manual page")
+
+
 def main() -> None:
     """Run from anywhere; leaves nothing behind."""
     os.environ.pop("PYTHONPATH", None)  # or the tree itself could stand in for what the wheel lacks
@@ -82,6 +98,7 @@ def main() -> None:
         wsrv = build_and_install(work)
         version = subprocess.run([wsrv, "--version"], check=True, capture_output=True, text=True, cwd=work).stdout
         fetch_from_served(wsrv, work)
+        look_for_shared_files(wsrv)
     print(f"the wheel built from the sdist installs and serves: {version.strip()}")
 
 

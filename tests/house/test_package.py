@@ -23,6 +23,12 @@ TOP = (
     "README.md",
     "pyproject.toml",
 )
+# What lands below the prefix of an environment, beside its manual pages.
+SHARED = (
+    "share/bash-completion/completions/wsrv",
+    "share/zsh/site-functions/_wsrv",
+    "share/fish/vendor_completions.d/wsrv.fish",
+)
 
 
 def files_of(folder: str) -> set[str]:
@@ -69,12 +75,17 @@ def sdist(built: Path) -> set[str]:
 
 def test_the_wheel_holds_every_file_of_the_rooms(wheel: set[str]) -> None:
     wanted = {f"wsrv/{room}{name.removeprefix(folder)}" for folder, room in ROOMS.items() for name in files_of(folder)}
-    assert {name for name in wheel if ".dist-info/" not in name} == wanted
+    assert {name for name in wheel if ".dist-info/" not in name and ".data/" not in name} == wanted
+
+
+def test_the_wheel_brings_completions_and_manual_pages(wheel: set[str]) -> None:
+    pages = {f"share/man/man1/{name.removeprefix('man/')}" for name in files_of("man")}
+    assert {name.partition(".data/data/")[2] for name in wheel if ".data/" in name} == pages | set(SHARED)
 
 
 def test_the_wheel_puts_only_wsrv_into_site_packages(wheel: set[str]) -> None:
     top = {name.partition("/")[0] for name in wheel}
-    assert {name for name in top if not name.endswith(".dist-info")} == {"wsrv"}
+    assert {name for name in top if not name.endswith((".dist-info", ".data"))} == {"wsrv"}
 
 
 def test_the_wheel_carries_the_licence(wheel: set[str]) -> None:
@@ -82,7 +93,7 @@ def test_the_wheel_carries_the_licence(wheel: set[str]) -> None:
 
 
 def test_the_sdist_holds_the_rooms_the_tests_and_the_pages(sdist: set[str]) -> None:
-    wanted = {name for folder in (*ROOMS, "tests") for name in files_of(folder)} | set(TOP)
+    wanted = {name for folder in (*ROOMS, "tests", "man", "completions") for name in files_of(folder)} | set(TOP)
     assert wanted - sdist == set()
 
 

@@ -1,9 +1,14 @@
 """Plugins are found by their metadata, and what is broken there is named or passed over."""
 
+import sys
+import zipfile
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PathDistribution
 from pathlib import Path
 
 import pytest
 
+from tests.cli.program import python
 from tests.plugins.strangers import GOOD, entry_points, install
 from wsrv.plugins import entrypoints
 from wsrv.plugins.registry import load
@@ -56,3 +61,35 @@ def test_of_two_versions_on_the_path_the_first_counts(folder: Path, monkeypatch:
     assert load().outsiders.origins["tester_good"].version == "2.0"
     (before / "tester_good-2.0.dist-info" / "entry_points.txt").unlink()
     assert "good" not in load().policies
+
+
+def test_a_plugin_in_an_archive_is_found(folder: Path, tmp_path: Path) -> None:
+    install(folder, "tester-good", GOOD)
+    archive = tmp_path / "plugins.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        for path in folder.rglob("*"):
+            packed.write(path, path.relative_to(folder))
+    # In a process of its own: importlib.metadata keeps archives open.
+    run = python(
+        "from wsrv.plugins import entrypoints; print(*[origin for origin, _ in entrypoints.found()])",
+        {"PYTHONPATH": str(archive)},
+    )
+    assert (run.stdout, run.stderr) == ("'good' (tester-good 1.0)\n", "")
+
+
+def test_a_plugin_that_only_a_finder_knows_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(folder, "tester-good", GOOD)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place != str(folder)])
+    assert list(entrypoints.found()) == []
+
+    class Finder:
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            return None
+
+        @staticmethod
+        def find_distributions(context: object) -> Iterator[Distribution]:
+            yield PathDistribution(folder / "tester_good-1.0.dist-info")
+
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Finder])
+    assert [origin.distribution for origin, _ in entrypoints.found()] == ["tester-good"]
