@@ -74,7 +74,7 @@ def test_a_plugin_in_an_archive_is_found(folder: Path, tmp_path: Path) -> None:
         "from wsrv.plugins import entrypoints; print(*[origin for origin, _ in entrypoints.found()])",
         {"PYTHONPATH": str(archive)},
     )
-    assert (run.stdout, run.stderr) == ("'good' (tester-good 1.0)\n", "")
+    assert (run.stdout, run.stderr) == ("'tester_good' (tester-good 1.0)\n", "")
 
 
 def test_a_plugin_that_only_a_finder_knows_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
