@@ -18,7 +18,7 @@ BIN := $(VENV)/bin
 # The stamps hold the PYTHON that they were made with; an environment of another one, or a broken one, is stale.
 STALE := $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/made-with 2>/dev/null)" = "$(PYTHON)" ] || echo stale)
 
-.PHONY: help run test check lint package bench fuzz pages clean stale
+.PHONY: help run test check lint package bench fuzz pages captures clean stale
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make bench    CPU time a request, beside nginx and whatever other servers are installed'
 	@echo 'make fuzz     bytes that nobody thought of, 30 s for each target (FUZZ_SECONDS=300, ARGS="head toml", ARGS=--keep)'
 	@echo 'make pages    the manual pages and completion scripts anew, after a change of a command'
+	@echo 'make captures TERMINAL.md anew: what the commands show, from a server under load'
 	@echo 'make clean    remove what the others made'
 
 run: $(VENV)/ready
@@ -69,6 +70,9 @@ pages: $(VENV)/ready-for-tests
 	$(BIN)/wsrv completion bash >completions/wsrv.bash
 	$(BIN)/wsrv completion zsh >completions/_wsrv
 	$(BIN)/wsrv completion fish >completions/wsrv.fish
+
+captures: $(VENV)/ready-for-tests
+	$(BIN)/python -m tests.house.captures
 
 clean:
 	rm -rf .fuzz .venv .venv-* $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

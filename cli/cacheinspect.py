@@ -17,6 +17,8 @@ _SCHEMA = 1
 _ORDERS = ("hits", "last", "bytes", "weight", "age", "key")
 _MOST = 1000
 _SHOWN_DEPARTURES = 5
+# Columns before what has left: four others, and spaces between.
+_BEFORE_LEFT = 5 + 6 + 6 + 9 + 4 * 2
 
 
 @click.command("inspect")
@@ -130,7 +132,7 @@ def table(shown: Mapping[str, Any], width: int) -> list[str]:
                 figures.size(one["weight"]),
                 f"{one['worker']}",
                 one["reason"],
-                figures.plain(_with(one["path"], one["coding"]) + _for(one["pushed_by"])),
+                _left(_with(one["path"], one["coding"]), one["pushed_by"], width - _BEFORE_LEFT),
             )
             for one in departures
         ]
@@ -163,5 +165,12 @@ def _summed(shown: Mapping[str, Any], shares: str, policies: str) -> list[str]:
     ]
 
 
-def _for(pushed_by: str | None) -> str:
-    return f" for {pushed_by}" if pushed_by else ""
+def _left(entry: str, pushed_by: str | None, width: int) -> str:
+    """What has left, and for what: each shortened by itself, so that both can be told."""
+    if not pushed_by:
+        return figures.plain(entry)
+    each = max(8, (width - len(" for ")) // 2)
+    # What the one does not take, the other may.
+    first, second = figures.plain(entry), figures.plain(pushed_by)
+    first = figures.shortened(first, max(each, width - len(" for ") - len(second)))
+    return f"{first} for {figures.shortened(second, max(each, width - len(' for ') - len(first)))}"

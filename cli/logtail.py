@@ -10,6 +10,7 @@
 
 import os
 import shutil
+import stat
 import sys
 import time
 from collections import deque
@@ -23,7 +24,7 @@ from wsrv.cli.exits import NO_SERVER, USAGE, Stop
 from wsrv.cli.logfilter import Clients, Filter, Methods, Paths, Since, Statuses
 from wsrv.cli.screen import Screen
 from wsrv.cli.units import Count, Place, Seconds
-from wsrv.cli.voice import complain
+from wsrv.cli.voice import complain, nobody_reads_stdout
 from wsrv.cli.workers import server_options
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def command(
         for batch in batches:
             tail.show(batch)
             view.flush()
+            if not batch and nobody_reads_stdout():
+                break
     tail.finish()
 
 
@@ -165,7 +168,8 @@ class Tail:
     def finish(self) -> None:
         """Say what could not be read."""
         if self._unread:
-            complain(f"{self._unread:,} lines are none of an access log")
+            some = "1 line is" if self._unread == 1 else f"{self._unread:,} lines are"
+            complain(f"{some} left out, as no access log has such")
 
     def _line(self, text: bytes) -> "Line | None":
         from wsrv.engine.log.entries import Malformed
@@ -195,13 +199,15 @@ class Tail:
         from wsrv.engine.log.packed import GZIP_MAGIC, is_packed
 
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe, as of <(command): what is read of it is gone
+                return self._of_stream(open(path, "rb"))  # closed with the generator
             with open(path, "rb") as stream:
                 packed = is_packed(stream.read(len(GZIP_MAGIC)))
             if not packed:
                 return self._of_file(path)
             if self.follows:
                 raise Stop(USAGE, f"{path} is compressed: nothing is added to it; leave --follow out")
-            return self._of_stream(open(path, "rb"))  # closed with the generator
+            return self._of_stream(open(path, "rb"))
         except OSError as error:
             raise Stop(USAGE, f"cannot read {path}: {error.strerror or error}") from error
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wsrv.cli.exits import DONE, INTERRUPTED, OUR_BUG, USAGE, Stop
-from wsrv.cli.voice import TerminalVoice, complain
+from wsrv.cli.voice import TerminalVoice, complain, nobody_reads_stdout
 
 if TYPE_CHECKING:
     from wsrv.cli.foreign import Foreign
@@ -166,7 +166,7 @@ def run(args: Sequence[str]) -> int:
         complain(f"this is a fault of plugin {fault}; please report it to its authors with the lines above")
         return OUR_BUG
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and _nobody_reads_stdout():
+        if isinstance(error, BrokenPipeError) and nobody_reads_stdout():
             return DONE
         import traceback
 
@@ -192,15 +192,6 @@ def _run(args: list[str]) -> int:
     except click.Abort:
         return INTERRUPTED
     return DONE
-
-
-def _nobody_reads_stdout() -> bool:
-    """Whether the reader has seen enough and left, as `head` does."""
-    import select
-
-    waiter = select.poll()
-    waiter.register(1)
-    return any(flags & select.POLLERR for _, flags in waiter.poll(0))
 
 
 def _complain_of_usage(error: click.UsageError) -> int:

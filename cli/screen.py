@@ -1,4 +1,4 @@
-# Rule: however it ends, the terminal is as it was: the other screen is left, the cursor is there.
+# Rule: however it ends, the terminal is as it was: the other screen is left, the cursor is there, lines wrap.
 """A screen that is drawn anew."""
 
 import shutil
@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 from types import FrameType, TracebackType
 
-_ENTER = "\x1b[?1049h\x1b[?25l"
-_LEAVE = "\x1b[?25h\x1b[?1049l"
+# The other screen, no cursor, and no line goes on in the next one: what is too long ends at the edge.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+_LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME = "\x1b[H"
 _REST_OF_LINE = "\x1b[K"
 _REST_OF_SCREEN = "\x1b[J"
@@ -39,7 +40,8 @@ class Screen:
     def draw(self, lines: Sequence[str]) -> None:
         """Show the lines from the top, as many as there is room for."""
         _, most = self.size()
-        text = "\r\n".join(f"{line}{_REST_OF_LINE}" for line in lines[:most])
+        # Cleared before it is written: behind a line that fills its row it would take the last character.
+        text = "\r\n".join(f"{_REST_OF_LINE}{line}" for line in lines[:most])
         sys.stdout.write(f"{_HOME}{text}{_REST_OF_SCREEN}")
         sys.stdout.flush()
 

@@ -6,6 +6,8 @@
 """The command `wsrv stats`."""
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -51,11 +53,12 @@ def command(name: str | None, as_json: bool, sync: bool, watch: bool, runtime_di
     if as_json:
         click.echo(json.dumps(document, indent=2))
     else:
-        click.echo("\n".join(sync_table(document) if sync else table(document)))
+        width = min(_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else _WIDTH
+        click.echo("\n".join(sync_table(document) if sync else table(document, width)))
 
 
-def table(document: Mapping[str, Any]) -> list[str]:
-    """The lines of the table, at most 80 columns each."""
+def table(document: Mapping[str, Any], width: int = _WIDTH) -> list[str]:
+    """The lines of the table, at most `width` columns each, where the texts are not longer."""
     lines = [f"wsrv {_plain(document.get('version'))}, up {_duration(document.get('uptime_seconds'))}", ""]
     for label, texts in (
         ("name", [_plain(document.get("name"))]),
@@ -73,7 +76,7 @@ def table(document: Mapping[str, Any]) -> list[str]:
         ("latency", _latency(_mapping(document.get("latency_ms")))),
         ("log", [f"{_count(document['log_dropped'])} lines dropped"] if document.get("log_dropped") else []),
     ):
-        lines += _row(label, texts)
+        lines += _row(label, texts, width)
     return [*lines, "", *_workers(document.get("workers"))]
 
 
@@ -153,11 +156,11 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(f"{text:>{width}}" for text, width in zip(row, widths, strict=True)) for row in rows]
 
 
-def _row(label: str, texts: Iterable[str]) -> list[str]:
+def _row(label: str, texts: Iterable[str], width: int) -> list[str]:
     """The label, and the texts beside it, wrapped between texts where they do not fit."""
     lines: list[str] = []
     for text in filter(None, texts):
-        if lines and len(lines[-1]) + len(text) + 2 <= _WIDTH:
+        if lines and len(lines[-1]) + len(text) + 2 <= width:
             lines[-1] += f"  {text}"
         else:
             lines.append(f"{'' if lines else label:<{_LABEL_WIDTH}}{text}")

@@ -64,6 +64,17 @@ def _takes_a_line(fd: int) -> bool:
     return any(flags & POLLOUT for _, flags in waiter.poll(0))
 
 
+def nobody_reads_stdout() -> bool:
+    """Whether the reader has seen enough and left, as `head` does."""
+    try:
+        from select import POLLERR, poll
+    except ImportError:
+        return False
+    waiter = poll()
+    waiter.register(1)
+    return any(flags & POLLERR for _, flags in waiter.poll(0))
+
+
 def complain(message: str) -> None:
     """An error: each of its lines with the name of the program before it."""
     for text in message.splitlines():

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -188,7 +189,7 @@ def test_lines_of_nobody_are_counted_where_they_are_left_out(log: Path) -> None:
     assert tail(log)[1] == "what is this"
     done = wsrv("log", "tail", str(log), "--status", "5xx")
     assert done.stdout.splitlines() == LINES[4:]
-    assert done.stderr == "wsrv: 1 lines are none of an access log\n"
+    assert done.stderr == "wsrv: 1 line is left out, as no access log has such\n"
 
 
 def test_no_server_is_said_with_status_3(tmp_path: Path) -> None:
@@ -293,3 +294,26 @@ def test_since_takes_a_time_or_how_long_ago() -> None:
     assert Since().read("2026-11-25T10:00:00+00:00") == 1795600800.0
     assert Filter(since=1795600800.0).wants(parse(as_json().encode()))
     assert not Filter(since=1795600801.0).wants(parse(as_json().encode()))
+
+
+def test_a_named_pipe_is_read_to_its_end(log: Path, tmp_path: Path) -> None:
+    packed = gzip.compress(log.read_bytes())
+    for content in (log.read_bytes(), packed):
+        pipe = tmp_path / f"pipe-{len(content)}"
+        os.mkfifo(pipe)
+        writer = threading.Thread(target=pipe.write_bytes, args=(content,))
+        writer.start()
+        assert tail(pipe, "-n", "2") == LINES[-2:]
+        writer.join(SECONDS)
+
+
+def test_following_ends_when_nobody_reads_any_more(log: Path) -> None:
+    command = [*PROGRAM, "log", "tail", "-f", "-n", "1", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().decode() == LINES[-1] + "\n"
+        run.stdout.close()
+        # No line comes that could not be written: it looks by itself.
+        assert run.wait(SECONDS) == 0
+        assert run.stderr is not None
+        assert run.stderr.read() == b""

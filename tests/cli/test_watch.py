@@ -175,7 +175,7 @@ def test_a_terminal_is_drawn_anew_and_is_as_it_was_at_the_end(start: Path) -> No
     seen += os.read(ours, 65536)
     os.close(ours)
     assert seen.startswith(b"\x1b[?1049h")
-    assert seen.endswith(b"\x1b[?25h\x1b[?1049l")
+    assert seen.endswith(b"\x1b[?7h\x1b[?25h\x1b[?1049l")
 
 
 def test_a_server_that_ends_is_said_with_3(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ TOP = (
     "Makefile",
     "PLUGINS.md",
     "README.md",
+    "TERMINAL.md",
     "pyproject.toml",
 )
 # What lands below the prefix of an environment, beside its manual pages.
