@@ -22,6 +22,7 @@ import click
 from wsrv.cli import logview
 from wsrv.cli.exits import NO_SERVER, USAGE, Stop
 from wsrv.cli.logfilter import Clients, Filter, Methods, Paths, Since, Statuses
+from wsrv.cli.progress import Progress
 from wsrv.cli.screen import Screen
 from wsrv.cli.units import Count, Place, Seconds
 from wsrv.cli.voice import complain, nobody_reads_stdout
@@ -117,8 +118,10 @@ def _count(view: logview.Counts, tail: "Tail", batches: Batches, as_json: bool) 
         return view.documents() if as_json else view.table(most, width)
 
     if not tail.follows:
-        for batch in batches:
-            tail.show(batch)
+        with Progress() as progress:
+            for batch in batches:
+                progress.begin("lines counted:", len(batch))
+                tail.show(batch, progress)
         click.echo("\n".join(lines(_TOP, shutil.get_terminal_size().columns if on_terminal else 80)))
     elif on_terminal:
         with Screen() as screen:
@@ -153,9 +156,11 @@ class Tail:
         self._parses = wanted.asks or not isinstance(view, logview.Verbatim)
         self._unread = 0
 
-    def show(self, batch: list[bytes]) -> None:
-        """Show those lines of a batch that are wanted."""
+    def show(self, batch: list[bytes], progress: Progress | None = None) -> None:
+        """Show those lines of a batch that are wanted. `progress` is for views that keep them for later."""
         for text in batch:
+            if progress is not None:
+                progress.step(1)
             if not self._parses:
                 self._view.show(text, None)
                 continue
@@ -212,13 +217,13 @@ class Tail:
             raise Stop(USAGE, f"cannot read {path}: {error.strerror or error}") from error
 
     def _of_file(self, path: str) -> Batches:
-        from wsrv.engine.log.follow import Follower, backwards, last
+        from wsrv.engine.log.follow import Follower, backwards
 
         follower = Follower(path)
         try:
             # What was begun and is not whole yet is a line, unless its end is waited for.
             end = follower.offset if self.follows else os.fstat(follower.fd).st_size
-            yield last(backwards(follower.fd, end), self._count, self._is_wanted)
+            yield self._last(backwards(follower.fd, end), end)
             while self.follows:
                 text = follower.read()
                 if text:
@@ -231,23 +236,38 @@ class Tail:
         finally:
             follower.close()
 
+    def _last(self, lines: Iterator[bytes], size: int) -> list[bytes]:
+        """Those that are wanted of lines that come backwards, out of `size` bytes."""
+        from wsrv.engine.log.follow import last
+
+        with Progress() as progress:
+            progress.begin("bytes looked through:", size)
+
+            def is_wanted(text: bytes) -> bool | None:
+                progress.step(len(text) + 1)
+                return self._is_wanted(text)
+
+            return last(lines, self._count, is_wanted)
+
     def _of_stream(self, stream: "IO[bytes]") -> Batches:
         """Lines of what can only be read forwards."""
         from wsrv.engine.log.packed import DAMAGE, unpacked
 
         found: deque[bytes] = deque(maxlen=self._count)
         lines = unpacked(stream)
-        try:
-            while text := lines.readline(_LINE_BYTES):
-                text = text.rstrip(b"\n")
-                if self.follows:
-                    yield [text]
-                elif self._is_wanted(text):
-                    found.append(text)
-        except DAMAGE as error:
-            complain(f"the compressed file breaks off: {error}")
-        finally:
-            stream.close()
+        with stream, Progress() as progress:
+            progress.begin("lines looked through:")
+            try:
+                while text := lines.readline(_LINE_BYTES):
+                    text = text.rstrip(b"\n")
+                    if self.follows:
+                        yield [text]
+                        continue
+                    progress.step(1)
+                    if self._is_wanted(text):
+                        found.append(text)
+            except DAMAGE as error:
+                complain(f"the compressed file breaks off: {error}")
         yield list(found)
 
     def of_server(self, name: str | None, runtime_dir: str | None) -> Batches:

@@ -32,6 +32,11 @@ class Progress:
         if self._on_terminal and monotonic() >= self._next:
             self._show()
 
+    @property
+    def done(self) -> int:
+        """How many steps are done of what goes on."""
+        return self._done
+
     def _show(self) -> None:
         share = f" {100 * self._done // self._all} %" if self._all else f" {self._done:,}"
         self._shown = True  # before it is: Ctrl-C may come between the two

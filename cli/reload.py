@@ -8,6 +8,7 @@ import click
 
 from wsrv.cli import running, workers
 from wsrv.cli.exits import CANNOT_START, CHECK_FAILED, NO_SERVER, USAGE, Stop
+from wsrv.cli.progress import Progress
 
 if TYPE_CHECKING:
     from wsrv.engine.master.runtime import RunningServer
@@ -73,5 +74,12 @@ def _verified(server: "RunningServer") -> tuple[dict[str, Any], dict[str, Any]]:
     with Verification(listeners) as verification:
         answer = running.ask(server, {"command": "reload"}, _PATIENCE_SECONDS)
         if "fault" not in answer:
-            verification.until(lambda: not running.ask(server, {"command": "stats"})["reloads"]["leaving"])
+            with Progress() as progress:
+                progress.begin("requests while old workers finish:")
+
+                def have_left() -> bool:
+                    progress.step(verification.requests - progress.done)
+                    return not running.ask(server, {"command": "stats"})["reloads"]["leaving"]
+
+                verification.until(have_left)
     return answer, verification.report()

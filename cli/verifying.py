@@ -118,9 +118,14 @@ class Verification:
         for client in self._clients:
             client.join(_TIMEOUT_SECONDS)
 
+    @property
+    def requests(self) -> int:
+        """How many there were so far."""
+        return sum(client.requests for client in self._clients)
+
     def report(self) -> dict[str, Any]:
         """How many requests there were, and how many were dropped, by what became of them."""
         dropped: Counter[str] = Counter()
         for client in self._clients:
             dropped += client.dropped
-        return {"requests": sum(client.requests for client in self._clients), "dropped": dict(dropped)}
+        return {"requests": self.requests, "dropped": dict(dropped)}

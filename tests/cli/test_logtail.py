@@ -1,8 +1,12 @@
 """`wsrv log tail PATH`: the last lines, those that are wanted, counted, as JSON; gzipped, from a pipe, anywhere."""
 
+import contextlib
 import gzip
 import json
 import os
+import pty
+import re
+import select
 import subprocess
 import sys
 import threading
@@ -317,3 +321,30 @@ def test_following_ends_when_nobody_reads_any_more(log: Path) -> None:
         assert run.wait(SECONDS) == 0
         assert run.stderr is not None
         assert run.stderr.read() == b""
+
+
+@pytest.mark.parametrize("options", [(), ("--count-by", "path")])
+def test_what_takes_long_says_how_far_it_is_on_a_terminal(options: tuple[str, ...]) -> None:
+    ours, theirs = pty.openpty()
+    command = [*PROGRAM, "log", "tail", "-", "-n", "1", *options]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=theirs, env=environment({"TERM": "xterm"})
+    ) as run:
+        os.close(theirs)
+        assert run.stdin is not None
+        assert run.stdout is not None
+        # Lines go on coming until there is something to be seen.
+        until = time.monotonic() + SECONDS
+        while not select.select([ours], [], [], 0.05)[0]:
+            assert time.monotonic() < until
+            run.stdin.write((LINES[0] + "\n").encode())
+            run.stdin.flush()
+        run.stdin.close()
+        assert "/a.css" in run.stdout.read().decode()
+    shown = b""
+    with contextlib.suppress(OSError):  # how a terminal ends
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert re.match(rb"\r\x1b\[Klines looked through: \d+", shown)
+    assert shown.endswith(b"\r\x1b[K")
