@@ -56,7 +56,11 @@ Batches = Iterator[list[bytes]]
     "--since", type=Since(), help="Only what is not older: 10m, 2h, or a time. All of it, unless -n is given."
 )
 @click.option("--worker", type=Count(0, _MAX_WORKER), metavar="N", help="Only answers of this worker. Needs JSON.")
-@click.option("--cache", type=click.Choice(("hit", "miss")), help="Only what the cache had, or had not. Needs JSON.")
+@click.option(
+    "--cache",
+    type=click.Choice(("hit", "miss", "negative")),
+    help="Only what the cache had, had not, or knew to be missing. Needs JSON.",
+)
 @click.option("--count-by", type=click.Choice(tuple(logview.COUNTED)), help="Count them: a list, live with -f.")
 @click.option("--json", "as_json", is_flag=True, help="Print an object a line, whatever the format of the log.")
 @server_options

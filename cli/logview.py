@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _DIM = "2"
 _CLASSES = {"1": "36", "2": "32", "3": "36", "4": "33", "5": "31"}
 _NARROW, _WIDE = 15, 39
+# In four columns.
+_CACHE = {"negative": "none"}
 # Keys that are counted at once; clients can make up any number of them.
 MOST_KEYS = 200_000
 _KEPT_KEYS = 50_000
@@ -90,7 +92,7 @@ class Columns:
         after = f"{figures.size(line.bytes):>5}"
         if line.is_json:
             took = "-" if line.duration is None else _took(line.duration)
-            after += f" {took:>6} {line.cache or '-':<4}"
+            after += f" {took:>6} {_CACHE.get(line.cache or '', line.cache or '-'):<4}"
             if width >= 120 and line.worker is not None:
                 after += f" w{line.worker}"
         clock = self.clock(line.time)

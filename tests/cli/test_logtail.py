@@ -44,6 +44,7 @@ LINES = [
     combined("/%7Eann/d", 503, client="2001:db8::1"),
 ]
 JSON = [as_json("/fast", 0.0999), as_json("/slow", 0.25, worker=1), as_json("/missed", cache="miss", worker=2)]
+GONE = as_json("/gone", cache="negative")
 
 
 @pytest.fixture
@@ -348,3 +349,13 @@ def test_what_takes_long_says_how_far_it_is_on_a_terminal(options: tuple[str, ..
     os.close(ours)
     assert re.match(rb"\r\x1b\[Klines looked through: \d+", shown)
     assert shown.endswith(b"\r\x1b[K")
+
+
+def test_what_the_cache_knew_to_be_missing_is_told_apart_and_in_its_column(tmp_path: Path) -> None:
+    path = tmp_path / "access.json"
+    path.write_text("\n".join([*JSON, GONE]) + "\n")
+    assert tail(path, "--cache", "negative") == [GONE]
+    view = Columns(lambda: 80)
+    shown = [view.described(parse(text.encode()), 80) for text in (JSON[2], GONE)]
+    assert shown[0].index("/missed") == shown[1].index("/gone")
+    assert " none " in shown[1]
