@@ -16,6 +16,7 @@ from wsrv.engine.http.grammar import TOKEN
 from wsrv.engine.http.status import REASONS
 
 SERVER = b"wsrv"
+DATE_BYTES = 29
 
 _NAME = re.compile(TOKEN)
 # Stricter than the CR, LF and NUL that would end a field: no control but HTAB (RFC 9110 5.5).

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from wsrv.engine.static.entity import Identity, NotServed
-from wsrv.engine.static.openat2 import open_beneath
+from wsrv.engine.static.openat2 import open_beneath, stat_beneath
 
 _READ_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 
@@ -76,7 +76,9 @@ def open_regular(root_fd: int, path: bytes, *, nowait: bool, no_links: bool = Fa
 
 def identify(root_fd: int, path: bytes, *, nowait: bool, no_links: bool = False) -> os.stat_result:
     """The stat of what `path` leads to, of whatever kind, without opening it for reading. Raises OSError."""
-    fd = open_beneath(root_fd, path, os.O_PATH, cached=nowait, no_links=no_links)
+    if nowait:
+        return stat_beneath(root_fd, path, no_links=no_links)
+    fd = open_beneath(root_fd, path, os.O_PATH, no_links=no_links)
     try:
         return os.fstat(fd)
     finally:

@@ -195,11 +195,15 @@ class Site:
         what cannot be told, as a redirect, and for what cannot be reached any more. Raises BlockingIOError only with
         `nowait`.
         """
-        try:
-            file_path = self._file_path(path)
-        except NotServed:
-            return False
-        if entity.identity is None or file_path != entity.path:
+        file_path = entity.path
+        # What was found at its own path is not hidden.
+        if path != file_path or not path:
+            try:
+                if self._file_path(path) != file_path:
+                    return False
+            except NotServed:
+                return False
+        if entity.identity is None:
             return False
         if entity.basis is None:
             return entity.identity == self.identity(file_path, nowait=nowait)

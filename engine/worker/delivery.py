@@ -63,10 +63,7 @@ class Delivery:
         talk = conn.dialogue()
         self._record(200, answer.length, self._text(conn, request, answer.outcome))
         talk.closing = answer.close
-        if answer.wire is not None:
-            talk.out.append(answer.wire)
-        else:
-            talk.out.extend(answer.parts)
+        talk.out.extend(answer.copied())
 
     def entity(self, conn: Connection, request: Request, entity: Entity) -> None:
         """Answer with an entity that is made for this request: an error, a redirect."""
@@ -156,7 +153,7 @@ class Delivery:
     def stall(self, conn: Connection, answer: Prepared, gone: int, now_ns: int) -> None:
         """Take over from the hot path an answer of which only `gone` bytes could be written."""
         talk = conn.dialogue()
-        for part in answer.parts if answer.wire is None else (answer.wire,):
+        for part in answer.copied():
             if gone < len(part):
                 talk.out.append(memoryview(part)[gone:])
             gone = max(0, gone - len(part))

@@ -7,7 +7,8 @@
 # parsed twice.
 #
 # Rule 1: a Prepared is made of one Cached and dies with it: the store's victims are taken out of every front.
-# Rule 2: wire bytes hold for a second at most: Date turns, and the file is looked at again.
+# Rule 2: wire bytes hold for a second at most: Date turns, and the file is looked at again, both at the first request
+#         of a second. Only the Date is written anew, in its place.
 """Prebuilt answers: Remembered field blocks, Cached entities, and the Shelf that holds both."""
 
 from collections.abc import Callable, Iterator, MutableSequence
@@ -21,7 +22,7 @@ from wsrv.engine.http.escape import log_escape
 from wsrv.engine.http.fields import Fields, parse_fields
 from wsrv.engine.http.grammar import host_in
 from wsrv.engine.http.negotiation import Acceptable, acceptable
-from wsrv.engine.http.response import HeadTemplate
+from wsrv.engine.http.response import DATE_BYTES, HeadTemplate
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import CacheSettings
 from wsrv.engine.shm.row import EVICTIONS, OBJECTS, SIZE_BYTES
@@ -36,12 +37,16 @@ if TYPE_CHECKING:
 
 # Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
 JOIN_BYTES = 16 * 1024
+# A body up to here is joined to the head of each answer that is made of it, a longer one to the first alone: the second
+# part costs 0.4 us.
+COPY_BYTES = 2 * 1024
 # What an entity takes beside its bodies: 3 KB at first, 1 KB for each further answer, 150 bytes for each request line
 # and the line itself. Counted are three answers and eight ordinary lines. Who asks for HEAD in three ways too, by lines
 # as long as are kept, makes an entity take 5 KB more than its weight: below twice, whatever its size.
 OVERHEAD_BYTES = 6 * 1024
-# A small body is held once, and once more in the wire bytes of each kind of Connection field.
+# A small body is held once, and once more in the wire bytes of each kind of Connection field; a longer one twice.
 COPIES = 4
+LONGER_COPIES = 2
 # Field blocks are remembered up to this size each and this much in all.
 BLOCK_BYTES = 2 * 1024
 MEMORY_BYTES = 4 * 1024 * 1024
@@ -53,13 +58,16 @@ LINE_BYTES = 256
 MOST_STIRRED = 512
 
 
+_NO_PARTS = (bytearray(), b"")
+
+
 class Prepared:
     """One answer, ready to write and to record."""
 
     __slots__ = (
-        "body",
         "cached",
         "close",
+        "date_at",
         "due_ns",
         "hits",
         "key",
@@ -67,7 +75,6 @@ class Prepared:
         "noted",
         "outcome",
         "parts",
-        "template",
         "until_ns",
         "wire",
     )
@@ -75,8 +82,6 @@ class Prepared:
     def __init__(self, cached: "Cached", template: HeadTemplate, body: bytes, close: bool, outcome: bytes) -> None:
         self.cached = cached
         self.key = cached.key
-        self.template = template
-        self.body = body
         self.close = close
         self.outcome = outcome
         self.until_ns = 0
@@ -84,18 +89,21 @@ class Prepared:
         # For a sample: until when it would be good were it not cut short, and of how many hits it knows.
         self.due_ns = 0
         self.noted = 0
-        self.wire: bytes | None = None
-        self.parts: tuple[bytes, bytes] = (b"", b"")
-        self.length = 0
+        head = template.render(bytes(DATE_BYTES))
+        self.date_at = len(template.before)
+        self.length = len(head) + len(body)
+        joined = cached.joins(self.length, len(body))
+        self.wire = bytearray(head + body) if joined else None
+        self.parts = _NO_PARTS if joined else (bytearray(head), body)
 
     def render(self, date: bytes) -> None:
-        """Make the wire bytes of this second."""
-        head = self.template.render(date)
-        self.length = len(head) + len(self.body)
-        if self.length <= JOIN_BYTES:
-            self.wire = head + self.body
-        else:
-            self.parts = (head, self.body)
+        """Make the wire bytes those of this second. Who keeps some for longer than a round of the loop copies them."""
+        at = self.date_at
+        (self.parts[0] if self.wire is None else self.wire)[at : at + DATE_BYTES] = date
+
+    def copied(self) -> tuple[bytes, ...]:
+        """The wire bytes of this second, to keep."""
+        return (bytes(self.wire),) if self.wire is not None else (bytes(self.parts[0]), self.parts[1])
 
 
 class Cached:
@@ -103,11 +111,11 @@ class Cached:
 
     `entity` was found at `path` of `site`; `key` tells it from the other representations of that path. `since_ns` is
     when that was, `asked_ns` when it last served, to the second; `served` counts the hits of the slow lane, `counted`
-    are the requests that its heat knows of.
+    are the requests that its heat knows of. `joined`: a long body is in one of its answers once more.
     """
 
     __slots__ = (
-        *("answers", "asked_ns", "checked_ns", "counted", "entity"),
+        *("answers", "asked_ns", "checked_ns", "counted", "entity", "joined"),
         *("key", "lines", "path", "served", "since_ns", "site"),
     )
 
@@ -119,8 +127,18 @@ class Cached:
         self.checked_ns = self.since_ns = self.asked_ns = checked_ns
         self.served = 0
         self.counted = 0
+        self.joined = False
         self.answers: dict[tuple[bool, bytes], Prepared] = {}
         self.lines: list[tuple[dict[bytes, Prepared], bytes]] = []
+
+    def joins(self, length: int, body_bytes: int) -> bool:
+        """Whether one more answer, of `length` bytes, is to be one string, head and body joined."""
+        if body_bytes <= COPY_BYTES:
+            return True
+        if length > JOIN_BYTES or self.joined:
+            return False
+        self.joined = True
+        return True
 
     @property
     def hits(self) -> int:
@@ -162,7 +180,9 @@ class Remembered:
 
 def weight_of(body_bytes: int) -> int:
     """What an entity with such a body takes in the cache."""
-    return OVERHEAD_BYTES + body_bytes * (COPIES if body_bytes <= JOIN_BYTES else 1)
+    if body_bytes <= COPY_BYTES:
+        return OVERHEAD_BYTES + body_bytes * COPIES
+    return OVERHEAD_BYTES + body_bytes * (LONGER_COPIES if body_bytes <= JOIN_BYTES else 1)
 
 
 class Shelf:
@@ -322,9 +342,11 @@ class Shelf:
         sample = self.sample
         if sample is not None and sample.still_good(prepared, now_ns):
             return True
-        if not self._fresh(prepared.cached, now_ns):
+        cached = prepared.cached
+        # With the Date all of it is renewed: were the look due later in this second, it would be in the way twice.
+        if cached.checked_ns + self._revalidate_ns < self._clock.second_ends_ns and not self._look(cached, now_ns):
             return False
-        prepared.cached.asked_ns = now_ns
+        cached.asked_ns = now_ns
         self._render(prepared)
         if sample is not None:
             sample.renewed(prepared, now_ns)
@@ -364,6 +386,13 @@ class Shelf:
 
     def _fresh(self, cached: Cached, now_ns: int) -> bool:
         return now_ns - cached.checked_ns < self._revalidate_ns or self._revalidate(cached, now_ns)
+
+    def _look(self, cached: Cached, now_ns: int) -> bool:
+        """Whether `cached` is still good, found out now even where that is not due yet."""
+        if self._revalidate(cached, now_ns):
+            return True
+        # Only the disk can tell, and need not yet.
+        return self.store.get(cached.key) is cached and now_ns - cached.checked_ns < self._revalidate_ns
 
     def _revalidate(self, cached: Cached, now_ns: int) -> bool:
         """Look whether the file is still what it was; what has changed is let go of."""
