@@ -15,6 +15,7 @@ from wsrv.engine.worker.clock import SECOND_NS
 from wsrv.engine.worker.prepared import (
     BLOCK_BYTES,
     COPIES,
+    COPY_BYTES,
     JOIN_BYTES,
     LINES_PER_ENTITY,
     MEMORY_BYTES,
@@ -41,7 +42,7 @@ def shelve(bench: Workbench, cached: Cached, line: bytes = LINE, block: bytes = 
 
 
 def wire(prepared: Prepared) -> bytes:
-    return b"".join(prepared.parts) if prepared.wire is None else prepared.wire
+    return b"".join(prepared.copied())
 
 
 # Field blocks.
@@ -249,6 +250,44 @@ def test_an_answer_is_good_until_the_look_at_its_file_is_due_or_the_second_ends(
     assert prepared.until_ns == min(bench.now_ns + SECOND_NS, bench.clock.second_ends_ns)
 
 
+@pytest.fixture
+def halfway(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+    """Half of a second is gone; a tenth of the next will be, once it is advanced by 0.6 s."""
+    walls_ns = [784111777_500_000_000, 784111778_100_000_000]
+    monkeypatch.setattr("wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=lambda: walls_ns.pop(0)))
+    return make_bench()
+
+
+def test_the_first_request_of_a_second_renews_all_for_the_rest_of_it(halfway: Workbench) -> None:
+    prepared = shelve(halfway, keep(halfway))
+    assert prepared.until_ns == halfway.clock.second_ends_ns
+    halfway.advance(0.6)
+    assert halfway.shelf.renew(prepared, halfway.now_ns)
+    assert prepared.cached.checked_ns == halfway.now_ns
+    assert prepared.until_ns == halfway.clock.second_ends_ns == halfway.now_ns + 9 * SECOND_NS // 10
+
+
+def test_a_change_is_seen_with_the_turn_of_the_second(halfway: Workbench, root: Path) -> None:
+    prepared = shelve(halfway, keep(halfway))
+    (root / "a.txt").write_bytes(b"omega")
+    halfway.advance(0.6)
+    assert not halfway.shelf.renew(prepared, halfway.now_ns)
+    assert len(halfway.shelf.store) == 0
+
+
+def test_a_look_that_is_not_due_yet_may_fail(halfway: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cold(path: bytes, entity: object, *, nowait: bool) -> bool:
+        raise BlockingIOError
+
+    prepared = shelve(halfway, keep(halfway))
+    monkeypatch.setattr(halfway.site, "unchanged", cold)
+    halfway.advance(0.6)
+    assert halfway.shelf.renew(prepared, halfway.now_ns)
+    assert prepared.until_ns == prepared.cached.checked_ns + SECOND_NS
+    halfway.advance(0.4)
+    assert not halfway.shelf.renew(prepared, halfway.now_ns)
+
+
 def test_a_file_that_was_read_long_ago_gives_an_answer_that_has_expired(bench: Workbench) -> None:
     # As when the pool took its time: the answer is given, and the next one looks again.
     entity = bench.site.find(b"a.txt", b"/a.txt", nowait=False)
@@ -267,6 +306,25 @@ def test_answers_carry_the_date_of_their_second(make_bench: MakeBench, monkeypat
         bench.advance(1)
         assert prepared.until_ns <= bench.now_ns
         assert bench.shelf.renew(prepared, bench.now_ns)
+
+
+@pytest.mark.parametrize("size", [5, JOIN_BYTES * 100])
+def test_what_a_slow_client_has_not_taken_yet_keeps_its_date(
+    make_bench: MakeBench, root: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    wall_ns = 784111777 * SECOND_NS
+    monkeypatch.setattr("wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=lambda: wall_ns))
+    bench = make_bench()
+    (root / "big").write_bytes(b"b" * size)
+    prepared = shelve(bench, keep(bench, b"big"))
+    before = wire(prepared)[:]
+    client = bench.client()
+    bench.delivery.stall(client.conn, prepared, 10, bench.now_ns)
+    wall_ns += SECOND_NS
+    bench.advance(1)
+    assert bench.shelf.renew(prepared, bench.now_ns)
+    assert wire(prepared) != before
+    assert b"".join(client.conn.dialogue().out) == before[10:]
 
 
 def test_an_error_page_is_looked_up_as_often_as_a_file(bench: Workbench, root: Path) -> None:
@@ -291,6 +349,15 @@ def test_joined_or_in_two_parts_an_answer_is_whole(bench: Workbench, root: Path,
     assert body == b"b" * size
     assert b"Content-Length: %d\r\n" % size in head
     assert head.endswith(b"Connection: close")
+
+
+def test_a_longer_body_is_joined_to_the_first_of_its_answers_only(bench: Workbench, root: Path) -> None:
+    for size, expected in ((COPY_BYTES, [True, True]), (COPY_BYTES + 1, [True, False])):
+        (root / "file").write_bytes(b"b" * size)
+        cached = keep(bench, b"file")
+        found = [bench.shelf.prepare(cached, False, connection, bench.now_ns) for connection in (b"", b"close")]
+        assert [each.wire is not None for each in found] == expected
+        assert all(wire(each).endswith(b"\r\n\r\n" + b"b" * size) for each in found)
 
 
 def test_the_answer_to_head_is_the_head_of_the_answer_to_get(bench: Workbench) -> None:
