@@ -23,7 +23,6 @@ from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.workload import request, target_of
 
-REQUEST = b"GET /index.html HTTP/1.1\r\nHost: bench\r\n\r\n"
 # A source address has some 28,000 ports for one listener; each process of the crowd has an address of its own.
 A_PROCESS = 4000
 _SPARE = 64
@@ -49,7 +48,7 @@ def kernel_bytes() -> int:
 class Crowd:
     """Clients that have been answered once and stay, in processes of their own."""
 
-    def __init__(self, port: int, number: int) -> None:
+    def __init__(self, port: int, number: int, path: str) -> None:
         self._gate = os.pipe()
         ready = os.pipe()
         self._pids = []
@@ -60,7 +59,7 @@ class Crowd:
                 os.close(ready[0])
                 status = 1
                 try:
-                    held = _connect(port, f"127.0.0.{2 + part}", min(A_PROCESS, number - begin))
+                    held = _connect(port, path, f"127.0.0.{2 + part}", min(A_PROCESS, number - begin))
                     os.write(ready[1], b"%d\n" % len(held))
                     os.close(ready[1])
                     os.read(self._gate[0], 1)
@@ -80,14 +79,14 @@ class Crowd:
             os.waitpid(pid, 0)
 
 
-def _connect(port: int, address: str, number: int) -> list[socket.socket]:
+def _connect(port: int, path: str, address: str, number: int) -> list[socket.socket]:
     """Connections that are open, each with its first answer received."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, number + _SPARE)), hard))
     held = []
     for _ in range(number):
         client = socket.create_connection(("127.0.0.1", port), 10, (address, 0))
-        client.sendall(REQUEST)
+        client.sendall(b"GET %b HTTP/1.1\r\nHost: bench\r\n\r\n" % path.encode())
         if not client.recv(65536).startswith(b"HTTP/1.1 200"):
             raise SystemExit("an idle client was not answered")
         held.append(client)
@@ -129,7 +128,7 @@ def measure(root: Path, arguments: argparse.Namespace) -> None:
         for turn in range(arguments.rounds):
             alone.append(latency_ms(server.port, arguments.rate, arguments.seconds))
             before, kernel_before = pss_bytes(server.family()), kernel_bytes()
-            crowd = Crowd(server.port, arguments.connections)
+            crowd = Crowd(server.port, arguments.connections, "/index.html")
             try:
                 time.sleep(SETTLE_SECONDS)
                 open_now = server.stats()["connections_active"]

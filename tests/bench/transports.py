@@ -39,11 +39,11 @@ REQUESTS_A_KILL = 15_000
 class Server:
     """A server of some workers that runs, with its access log on."""
 
-    def __init__(self, root: Path, ipc: str, workers: int) -> None:
+    def __init__(self, root: Path, ipc: str, workers: int, *more: str) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._runtime = f"{self._folder.name}/run"
         places = ("--port", "0", "--name", "bench", "--runtime-dir", self._runtime)
-        options = ("--ipc", ipc, "--workers", str(workers), "--log-file", f"{self._folder.name}/log")
+        options = ("--ipc", ipc, "--workers", str(workers), "--log-file", f"{self._folder.name}/log", *more)
         command = (*WSRV, "serve", str(root), *places, *options)
         self._popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self._popen.stderr is not None
