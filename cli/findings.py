@@ -177,6 +177,8 @@ class Findings:
     def sentence(self) -> str:
         """Which policy and size to choose, and what that saves."""
         choice = self.choice
+        if choice.object_miss_ratio == 1:
+            return "Choose none of them: no policy at any of these sizes saves a single file read."
         requests, size_bytes = self.experiment.requests, self.experiment.requested_bytes
         some = "" if self.experiment.sample.rate == 1 else "some "
         text = (

@@ -158,6 +158,8 @@ def _name(files: Sequence[str]) -> str:
 
 
 def _why_nothing(reading: "Reading") -> str:
+    from wsrv.cli.findings import printable
+
     if not reading.lines:
         return "it is empty"
     said = [
@@ -165,7 +167,8 @@ def _why_nothing(reading: "Reading") -> str:
         (reading.other_answers, "are no GET or HEAD answered 200, 206 or 304"),
         (reading.unsized, "ask for objects that were never answered 200"),
     ]
-    return f"of {reading.lines:,} lines, " + ", ".join(f"{count:,} {what}" for count, what in said if count)
+    first = f" (the first: {printable(reading.bad[0])})" if reading.bad else ""
+    return f"of {reading.lines:,} lines, " + ", ".join(f"{count:,} {what}" for count, what in said if count) + first
 
 
 def _read(files: Sequence[str], progress: Progress) -> "Reading":
@@ -247,12 +250,12 @@ def _file_source(
     from wsrv.engine.cache.simulation.shards import fitting_rate
 
     reading, name = _read(files, progress), _name(files)
+    if not len(reading.trace):
+        raise Stop(NOTHING_TO_MEASURE, f"{name}: nothing to measure: {_why_nothing(reading)}")
     for bad in reading.bad:
         voice.warn(printable(bad))
     if reading.bad_lines > len(reading.bad):
         voice.warn(f"{reading.bad_lines:,} lines could not be read; the first of them are named above")
-    if not len(reading.trace):
-        raise Stop(NOTHING_TO_MEASURE, f"{name}: nothing to measure: {_why_nothing(reading)}")
     rate = fitting_rate(reading.trace, wish)
     if wish is not None and rate > wish:
         voice.warn(f"--sample {wish:g} is too few of {reading.trace.objects:,} objects; {rate:.3g} is taken")

@@ -9,7 +9,7 @@ from html import escape
 
 WIDTH = 860
 PANEL_HEIGHT = 320
-LEFT, RIGHT, TOP, BOTTOM = 60, 150, 40, 50
+LEFT, RIGHT, TOP, BOTTOM = 60, 170, 40, 50
 
 # Told apart by people who see colours differently (Okabe, Ito), then the same with dots.
 COLOURS = ("#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#a6761d", "#666666")

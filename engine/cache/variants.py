@@ -39,8 +39,8 @@ def variant(policies: Mapping[str, type[Policy]], name: str) -> type[Policy]:
         try:
             given[parameter] = _read(type(defaults[parameter]), text)
         except (KeyError, ValueError):
-            like = defaults[parameter]
-            raise UnfitParameter(f"{plain}: {parameter}={text}: not a value like {like}") from None
+            like = "0 or 1" if isinstance(defaults[parameter], bool) else f"a value like {defaults[parameter]}"
+            raise UnfitParameter(f"{plain}: {parameter}={text}: not {like}") from None
     made = type(policy.__name__, (policy,), {"__doc__": policy.__doc__, "NAME": name})
     made.__init__ = partialmethod(policy.__init__, **given)  # type: ignore[misc]
     return cast("type[Policy]", made)

@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,18 +31,22 @@ import psutil
 
 from tests.support import zipf
 from tests.worker.workbench import Client, Workbench
+from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.shared.arena import Arena
 from wsrv.engine.cache.shared.writing import Writer
 from wsrv.engine.settings import CacheSettings
 from wsrv.engine.shm.row import TAIL_WORD
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker.sharedshelf import SharedCached, SharedMemory, SharedShelf
+from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.primitives.robust import RobustLock
+from wsrv.plugins.registry import load as load_parts
 
 WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
 SCOPES = ("process", "shared")
 CLIENTS, CONNECTIONS = 2, 8
 LENGTHS = (1000, 8000, 100_000)
+COST_ROUNDS = 12
 MIB = 1 << 20
 
 
@@ -222,13 +226,34 @@ def times_ns(bench: Workbench, client: Client, request: bytes, times: int, befor
     return statistics.median(found)
 
 
+def cost_by_policy(times: int, policies: list[str]) -> None:
+    """The table of what a hit of 1 KB costs, by policy and by where it is found; policies take turns."""
+    print("\n| policy | process: front | shared: front | shared: memory |  (ns)")
+    print("|---|---|---|---|")
+    known = load_parts().policies
+    found: dict[str, list[list[float]]] = {name: [] for name in policies}
+    for _ in range(COST_ROUNDS):
+        for name in policies:
+            found[name].append(_costs(times, (LENGTHS[0],), known[name])[0][:4])
+    for name, rounds in found.items():
+        front, _, shared, memory = map(min, zip(*rounds, strict=True))
+        print(f"| {name} | {front:.0f} | {shared:.0f} | {memory:.0f} |")
+
+
 def cost(times: int) -> None:
     """The table of what a hit costs."""
     print("\n| body | process: front | process: miss | shared: front | shared: memory | shared: miss |  (us)")
     print("|---|---|---|---|---|---|")
+    for length, cells in zip(LENGTHS, _costs(times, LENGTHS, Lru), strict=True):
+        print(f"| {length:,} |", " | ".join(f"{ns / 1000:.1f}" for ns in cells), "|")
+
+
+def _costs(times: int, lengths: Sequence[int], policy: type[Policy]) -> list[list[float]]:
+    """For each length: front and miss in `process`; front, memory and miss in `shared`."""
+    rows = []
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        for length in LENGTHS:
+        for length in lengths:
             (root / f"{length}.bin").write_bytes(os.urandom(length))
         cell = mmap.mmap(-1, CELL_BYTES)
         lock = RobustLock("cache_writer", memoryview(cell))
@@ -238,10 +263,10 @@ def cost(times: int) -> None:
         # What is fresh stays so: a look at the file is no part of a hit.
         settings = CacheSettings(revalidate_seconds=3600.0)
         benches = {
-            "process": Workbench(root, cache=settings),
-            "shared": Workbench(root, cache=settings, shared=memory),
+            "process": Workbench(root, cache=settings, policy=policy),
+            "shared": Workbench(root, cache=settings, shared=memory, policy=policy),
         }
-        for length in LENGTHS:
+        for length in lengths:
             request = b"GET /%d.bin HTTP/1.1\r\nHost: localhost\r\n\r\n" % length
             key = b"%d.bin" % length
             cells = []
@@ -265,16 +290,17 @@ def cost(times: int) -> None:
                 if isinstance(shelf, SharedShelf):
                     cells.append(times_ns(bench, client, request, times, forget))
                 cells.append(times_ns(bench, client, request, times, forget_all))
-            print(f"| {length:,} |", " | ".join(f"{ns / 1000:.1f}" for ns in cells), "|")
+            rows.append(cells)
         for bench in benches.values():
             bench.close()
         os.close(bell)
         lock.close()
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0: only what a hit costs")
     parser.add_argument("--requests", type=int, default=24_000, help="a round")
     parser.add_argument("--objects", type=int, default=4000)
     parser.add_argument("--exponent", type=float, default=0.9)
@@ -286,9 +312,11 @@ def main() -> None:
     arguments = parser.parse_args()
     # Whoever ends this ends the servers too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    compare(arguments)
+    if arguments.rounds:
+        compare(arguments)
     if arguments.times:
         cost(arguments.times)
+        cost_by_policy(arguments.times // 4, arguments.policies)
 
 
 if __name__ == "__main__":

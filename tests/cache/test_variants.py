@@ -59,8 +59,8 @@ def test_each_parameter_is_read_as_what_its_default_is() -> None:
     [
         ("lru:x=1", "lru: no parameter 'x'; it has none"),
         ("s3fifo:", "s3fifo: no parameter ''; its parameters: bounded"),
-        ("s3fifo:bounded", "s3fifo: bounded=: not a value like False"),
-        ("s3fifo:bounded=2", "s3fifo: bounded=2: not a value like False"),
+        ("s3fifo:bounded", "s3fifo: bounded=: not 0 or 1"),
+        ("s3fifo:bounded=2", "s3fifo: bounded=2: not 0 or 1"),
         ("told:probes=1.5", "told: probes=1.5: not a value like 4"),
         ("told:capacity_bytes=1", "told: no parameter 'capacity_bytes'; its parameters: probes, share, word, on"),
     ],

@@ -227,7 +227,10 @@ def test_many_bad_lines_are_counted_and_few_named(trace: Path) -> None:
     ("content", "why"),
     [
         ("", "it is empty"),
-        ("nonsense\n", "of 1 lines, 1 could not be read"),
+        (
+            "nonsense\n\x00\n",
+            "of 2 lines, 2 could not be read (the first: log:1: no line of an access log, and not time,key,size)",
+        ),
         (
             '::1 - - [23/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 404 0 "-" "-"\n',
             "of 1 lines, 1 are no GET or HEAD answered 200, 206 or 304",
@@ -243,7 +246,15 @@ def test_nothing_to_measure_is_status_4(tmp_path: Path, content: str, why: str) 
     path.write_text(content)
     run = simulate(path)
     assert (run.returncode, run.stdout) == (4, "")
-    assert run.stderr.splitlines()[-1] == f"wsrv: log: nothing to measure: {why}"
+    assert run.stderr == f"wsrv: log: nothing to measure: {why}\n"
+
+
+def test_where_nothing_is_asked_for_twice_no_policy_is_recommended(tmp_path: Path) -> None:
+    (tmp_path / "trace.csv").write_text("1,a,4\n2,b,7\n")
+    run = simulate(tmp_path / "trace.csv", "--policy", "lru", "--policy", "sieve")
+    assert run.returncode == 0
+    said = "Choose none of them: no policy at any of these sizes saves a single file read."
+    assert run.stdout.splitlines()[-1] == said
 
 
 def test_a_file_that_is_not_there_is_usage(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from time import monotonic_ns
 
 from tests.static.conftest import later
 from tests.worker.guards import guards, send_home
+from wsrv.engine.cache.policy import Policy
 from wsrv.engine.log.format import Combined, Format
 from wsrv.engine.settings import UNIX, CacheSettings, HostSettings, LimitSettings, SiteSettings, StatusSettings
 from wsrv.engine.shm.clients import ClientTables
@@ -96,6 +97,7 @@ class Workbench:
         shared: SharedMemory | None = None,
         number: int = 0,
         log_format: Format | None = None,
+        policy: type[Policy] = Lru,
     ) -> None:
         cache = cache or CacheSettings()
         limits = limits or LimitSettings()
@@ -109,7 +111,7 @@ class Workbench:
         self.hosts = Hosts(site, hosts, cache, clock=later)
         self.site = self.hosts.default.site
         self.doorman = Doorman(self.hosts.password_files())
-        self.policy = Lru(cache.capacity_bytes)
+        self.policy = policy(cache.capacity_bytes)
         shelf_parts = (cache, self.policy, self.hosts, self.clock, log_format, bounds_of(limits))
         if shared is None:
             self.shelf = Shelf(*shelf_parts)
