@@ -1,7 +1,7 @@
 # What a server pays for being listened to: python -m tests.bench.live --rate 4000
 #
 # Every other round is listened to, as by `wsrv cache simulate --live`. All requests are hits and come at a constant
-# rate, so that a round with a listener and one without do the same work, and CPU time a second says what listening costs.
+# rate, so that a round with a listener and one without do the same work: their CPU time says what listening costs.
 """CPU of a server's process tree with and without a live sample, as a line on stdout."""
 
 import argparse
