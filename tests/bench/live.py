@@ -16,6 +16,7 @@ from wsrv.cli import running, workers
 from wsrv.cli.live import UNSEEN_SECONDS
 
 MIB = 1 << 20
+WORKERS = 2
 
 
 def main() -> None:
@@ -31,8 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_site(folder / "site", 1)
-        server = Server(folder / "site", folder, arguments.scope, "sieve", 2, 64 * MIB)
-        load = (*WSRV, "bench", f"http://127.0.0.1:{server.port}/0.bin", "--rate", str(arguments.rate))
+        server = Server(folder / "site", folder, arguments.scope, "sieve", WORKERS, 64 * MIB)
+        load: tuple[str, ...] = (*WSRV, "bench", f"http://127.0.0.1:{server.port}/0.bin", "--rate", str(arguments.rate))
         load = (*load, "--duration", f"{arguments.seconds}s", "--connections", "8", "--warm-up", "0s")
         try:
             (runtime,) = folder.glob("run-*")
@@ -53,7 +54,7 @@ def main() -> None:
     more = 100 * statistics.median(b - a for a, b in zip(spent[False], spent[True], strict=True))
     print(
         f"{arguments.rate:,} requests a second, {arguments.scope}, {arguments.pairs} pairs of {arguments.seconds} s: "
-        f"{without:.1f} % of a processor, {listening:.1f} % with a listener, {more:+.2f} in a pair; "
+        f"{without:.1f} % of a processor, {listening:.1f} % with a listener, {more / WORKERS:+.2f} a worker in a pair; "
         f"{noted:,} requests were listened to"
     )
 

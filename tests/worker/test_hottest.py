@@ -7,6 +7,7 @@ import pytest
 
 from tests.worker.conftest import MakeBench
 from tests.worker.workbench import Workbench
+from wsrv.engine.cache.policy import order_of
 from wsrv.engine.settings import CacheSettings
 from wsrv.engine.shm.hottest import HotLists
 from wsrv.engine.static.recoding import Bounds
@@ -92,7 +93,7 @@ def test_a_successor_holds_what_it_was_left_the_hottest_youngest(many: Path, ben
     loading(bench).recall([NAMES[3], NAMES[1], b"gone.txt", NAMES[2] + b"\0gzip", b"x\0\0nobody's", b""], 10**10)
     assert bench.shelf.store.held() == [NAMES[3], NAMES[1], NAMES[2] + b"\0gzip"]
     # lru: from the one that leaves first.
-    assert list(bench.policy.order()) == [NAMES[2] + b"\0gzip", NAMES[1], NAMES[3]]
+    assert list(order_of(bench.policy, ())) == [NAMES[2] + b"\0gzip", NAMES[1], NAMES[3]]
     cached = bench.shelf.store.get(NAMES[2] + b"\0gzip")
     assert cached is not None
     assert cached.entity.coding == b"gzip"
