@@ -23,13 +23,19 @@ def test_conditions_on_a_streamed_file_concern_the_one_that_is_sent(
     new = os.urandom(1_400_000)
     open_for_sending = held.site.open_for_sending
 
+    def old_file(name: str, content: bytes) -> Path:
+        """The file as of a while ago: the workbench's clock stands, and nothing is modified after it is sent."""
+        path = files / name
+        path.write_bytes(content)
+        os.utime(path, (path.stat().st_mtime - 60,) * 2)
+        return path
+
     def replaced(path: bytes, like: Entity) -> tuple[int, Entity]:
-        (files / "new").write_bytes(new)
-        (files / "new").rename(files / "large")
+        old_file("new", new).rename(files / "large")
         return open_for_sending(path, like)
 
     for condition, status in ((b"If-Range: ", 200), (b"If-Match: ", 412), (b"If-None-Match: ", 206)):
-        (files / "large").write_bytes(FILES[b"/large"])
+        old_file("large", FILES[b"/large"])
         etag = ask(held, get(b"/large")).fields[b"etag"]
         with monkeypatch.context() as patch:
             patch.setattr(held.site, "open_for_sending", replaced)
