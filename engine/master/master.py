@@ -240,7 +240,8 @@ class Master:
             self._voice.warn(warning)
 
     def _begin_serving(self) -> None:
-        if self._serving or not self._nursery.all_ready():
+        # Asked every time: a worker that has followed another is known to serve from then on.
+        if not self._nursery.all_ready() or self._serving:
             return
         self._serving = True
         self._front.open()

@@ -4,7 +4,9 @@ import signal
 from pathlib import Path
 
 from tests.integration.conftest import Servers
-from tests.support.launch import Launcher, driver
+from tests.support.download import BIG, begin_download, read_body
+from tests.support.launch import Launcher, driver, lives, wait_until_gone
+from tests.support.reload import Config, launch_with, reloaded
 from tests.support.server import wait_for
 
 
@@ -18,6 +20,26 @@ def test_a_worker_that_stands_still_for_too_long_is_replaced(servers: Servers, s
     assert not victim.is_running()
     assert all(server.get("/").status == 200 for _ in range(8))
     assert "has stood still for 3 s; it is ended" in server.said.read_text()
+
+
+def test_a_worker_that_has_followed_another_is_known_to_serve(launch: Launcher, big: Path, tmp_path: Path) -> None:
+    config = Config(tmp_path / "wsrv.toml", site_root=str(big), server_workers=1, server_stall_timeout="3s")
+    server = launch_with(launch, config)
+    (first,) = server.workers()
+    first.kill()
+    (second,) = wait_for(lambda: [w for w in server.workers() if w.pid != first.pid], "a successor")
+    assert server.get("/").status == 200
+    download, got = begin_download(server)
+    reloaded(server)
+    assert read_body(download, got) == BIG, "it is told to finish, not ended, by a reload"
+    wait_until_gone([second], 10)
+    (third,) = server.workers()
+    third.kill()
+    (fourth,) = wait_for(lambda: [w for w in server.workers() if w.pid != third.pid], "a successor")
+    assert server.get("/_wsrv/ready", "Host: 127.0.0.1").status == 200
+    fourth.send_signal(signal.SIGSTOP)
+    wait_for(lambda: not lives(fourth), "the end of one that stands still", 30)
+    assert server.get("/").status == 200
 
 
 _ENDLESS = """

@@ -2,6 +2,7 @@
 """A crowd of clients, and what became of each."""
 
 import errno
+import itertools
 import resource
 import selectors
 import socket
@@ -20,8 +21,9 @@ _GONE = frozenset({errno.ECONNRESET, errno.EPIPE})
 class Client:
     """One of them. `outcome` is the status it was answered with, or a word for what happened instead."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, request: bytes) -> None:
         self.sock = sock
+        self.request = request
         self.received = b""
         self.asked = False
         self.outcome: int | str | None = None
@@ -37,20 +39,22 @@ class Client:
 
 
 class Crowd:
-    """`number` clients of the server at `port`, each with one request on a connection of its own. To be closed."""
+    """`number` clients of the server at `port`, each with one request on a connection of its own. To be closed.
 
-    def __init__(self, port: int, number: int, request: bytes) -> None:
+    Where there are several requests, they take turns.
+    """
+
+    def __init__(self, port: int, number: int, *requests: bytes) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < number + _SPARE:
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, number + _SPARE), hard))
-        self._request = request
         self._selector = selectors.EpollSelector()
         self.clients = []
-        for _ in range(number):
+        for request, _ in zip(itertools.cycle(requests), range(number), strict=False):
             sock = socket.socket()
             sock.setblocking(False)
             sock.connect_ex(("127.0.0.1", port))
-            client = Client(sock)
+            client = Client(sock, request)
             self.clients.append(client)
             self._selector.register(sock, selectors.EVENT_WRITE, client)
 
@@ -79,7 +83,7 @@ class Crowd:
     def _go_on(self, client: Client) -> None:
         try:
             if not client.asked:
-                client.sock.send(self._request)
+                client.sock.send(client.request)
                 client.asked = True
                 self._selector.modify(client.sock, selectors.EVENT_READ, client)
             elif piece := client.sock.recv(65536):
