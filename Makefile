@@ -9,6 +9,7 @@ VENV ?= .venv
 ARGS ?=
 JOBS ?= 3
 FUZZ_SECONDS ?= 30
+CHAOS_SECONDS ?= 300
 
 SHELL := /bin/bash
 # Compiled modules are kept, whatever the environment says: the tests start the program a thousand times, and compiling
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 # The stamps hold the PYTHON that they were made with; an environment of another one, or a broken one, is stale.
 STALE := $(shell [ -x $(BIN)/python ] && [ "$$(cat $(VENV)/made-with 2>/dev/null)" = "$(PYTHON)" ] || echo stale)
 
-.PHONY: help run test check lint package bench fuzz pages captures clean stale
+.PHONY: help run test check lint package bench fuzz chaos pages captures clean stale
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
@@ -31,6 +32,7 @@ help:
 	@echo 'make fuzz     bytes that nobody thought of, 30 s for each target (FUZZ_SECONDS=300, ARGS="head toml", ARGS=--keep)'
 	@echo 'make pages    the manual pages and completion scripts anew, after a change of a command'
 	@echo 'make captures TERMINAL.md anew: what the commands show, from a server under load'
+	@echo 'make chaos    a server under load, 5 minutes of faults, every answer checked (CHAOS_SECONDS=60, ARGS="--seed 7")'
 	@echo 'make clean    remove what the others made'
 
 run: $(VENV)/ready
@@ -73,6 +75,9 @@ pages: $(VENV)/ready-for-tests
 
 captures: $(VENV)/ready-for-tests
 	$(BIN)/python -m tests.house.captures
+
+chaos: $(VENV)/ready-for-tests
+	$(BIN)/python -m tests.chaos.run --seconds $(CHAOS_SECONDS) $(ARGS)
 
 clean:
 	rm -rf .fuzz .venv .venv-* $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

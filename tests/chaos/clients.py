@@ -126,7 +126,7 @@ class Wrk:
 
     def __init__(self, port: int, most_seconds: int) -> None:
         url = f"http://127.0.0.1:{port}/small.bin?wrk"
-        options = ("-t1", f"-c{_WRK_CONNECTIONS}", f"-d{most_seconds}s", "--timeout", "12s")
+        options = ["-t1", f"-c{_WRK_CONNECTIONS}", f"-d{most_seconds}s", "--timeout", "12s"]
         self._command = ["wrk", *options, url]
         self.report = Report(0, 0, 0)
 
@@ -136,7 +136,7 @@ class Wrk:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(2)
-        said, _ = self._process.communicate(timeout=30)
+        said = self._process.communicate(timeout=30)[0]
         total = re.search(r"^ *(\d+) requests in ", said, re.MULTILINE)
         if total is None:
             raise AssertionError(f"wrk says nothing that we understand: {said}")

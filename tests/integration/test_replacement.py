@@ -36,7 +36,7 @@ def test_a_worker_that_has_followed_another_is_known_to_serve(launch: Launcher, 
     (third,) = server.workers()
     third.kill()
     (fourth,) = wait_for(lambda: [w for w in server.workers() if w.pid != third.pid], "a successor")
-    assert server.get("/_wsrv/ready", "Host: 127.0.0.1").status == 200
+    assert server.get("/_wsrv/ready").status == 200
     fourth.send_signal(signal.SIGSTOP)
     wait_for(lambda: not lives(fourth), "the end of one that stands still", 30)
     assert server.get("/").status == 200
