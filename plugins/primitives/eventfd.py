@@ -109,12 +109,13 @@ class EventfdSemaphore(_Counter):
         raise OSError(errno.ENOTSUP, f"{self.name}: /proc/self/fdinfo does not show the count")
 
     def reset(self, value: int) -> None:
-        """Set the permits to `value`, by the difference."""
-        difference = value - self.value()
-        if difference >= 0:
-            self.release(difference)
-        else:
-            self.try_acquire(-difference)
+        """Set the permits to `value`: all there are are taken first, a system call each.
+
+        Not by the difference: where the master is confined, it may not read in /proc how many there are.
+        """
+        while self._take():
+            pass
+        self.release(value)
 
 
 class Eventfd:

@@ -40,10 +40,12 @@ class Levers:
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
         self._view = memoryview(self._map)
-        cells = [self._view[at * CELL_BYTES : (at + 1) * CELL_BYTES] for at in range(len(LEVERS))]
         # Whether this process is a worker.
         self.is_workers = False
-        self._levers = {name: kind(name, cell, 0) for name, cell in zip(LEVERS, cells, strict=True)}
+        self._levers: dict[str, PosixSemaphore] = {}
+        for at, name in enumerate(LEVERS):
+            with self._view[at * CELL_BYTES : (at + 1) * CELL_BYTES] as cell:
+                self._levers[name] = kind(name, cell, 0)
 
     def pull(self, name: str, times: int = 1) -> None:
         """Let it happen so many times."""
@@ -66,3 +68,5 @@ class Levers:
         """Let go of the memory."""
         for lever in self._levers.values():
             lever.close()
+        self._view.release()
+        self._map.close()

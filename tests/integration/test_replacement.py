@@ -39,7 +39,7 @@ def test_a_worker_that_has_followed_another_is_known_to_serve(launch: Launcher, 
     assert server.get("/_wsrv/ready").status == 200
     fourth.send_signal(signal.SIGSTOP)
     wait_for(lambda: not lives(fourth), "the end of one that stands still", 30)
-    assert server.get("/").status == 200
+    wait_for(lambda: server.get("/").status == 200, "a successor")
 
 
 _ENDLESS = """
