@@ -1,0 +1,98 @@
+# Thousands of clients at once, for minutes: python -m tests.bench.many --connections 5000 --seconds 300
+#
+# A crowd of connections that stay, at a steady rate, and beside it clients that come and go. A first, short crowd has
+# tables, rings and arenas grow to the size that such a crowd needs; what counts is by how much more memory the server
+# has when the long one is gone. Memory is PSS, the sum of all its processes: what they share is counted once.
+"""Memory of the server before and after a crowd, as a Markdown table on stdout; exit status 1 where it has grown."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tests.bench.transports import WSRV, Server
+from tests.support.server import wait_for
+
+MOST_GROWTH = 0.05
+FILES = 400
+COME_AND_GO = 50
+
+
+def pss_bytes(server: Server) -> int:
+    """What the whole server takes of memory."""
+    total = 0
+    for process in server.family():
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+        total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total * 1024
+
+
+def crowd(server: Server, urls: Path, connections: int, rate: int, seconds: int) -> list[dict[str, Any]]:
+    """What those who stay have seen, and those who come and go."""
+    common = (
+        f"http://127.0.0.1:{server.port}/",
+        "-d",
+        f"{seconds}s",
+        "--urls",
+        str(urls),
+        "--json",
+        "--processes",
+        "1",
+    )
+    kinds = (
+        ("-c", str(connections), "--rate", str(rate)),
+        ("-c", str(COME_AND_GO), "--rate", str(max(1, rate // 10)), "--no-keepalive"),
+    )
+    commands = [(*WSRV, "bench", *common, *kind) for kind in kinds]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    return [json.loads(run.communicate(timeout=seconds + 60)[0]) for run in runs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.many", description=__doc__)
+    parser.add_argument("--connections", type=int, default=5000)
+    parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--first", type=int, default=30, help="seconds of the first crowd")
+    parser.add_argument("--rate", type=int, default=5000, help="requests a second")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ipc", default="socketpair")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "site"
+        root.mkdir()
+        for number in range(FILES):
+            # From 1 KB to 200 KB: more than the cache holds, so that entries come and go.
+            (root / f"{number}.html").write_bytes(b"%06d\n" % number * (150 + 70 * (number % 400)))
+        urls = Path(folder) / "urls"
+        urls.write_text("".join(f"/{number}.html\n" for number in range(FILES)))
+        server = Server(root, arguments.ipc, arguments.workers)
+        try:
+            print("| | PSS MiB | requests | not 200 | failed | p99 ms |\n|---|---|---|---|---|---|", flush=True)
+            seen = {"when it has started": pss_bytes(server)}
+            print(f"| when it has started | {seen['when it has started'] / 2**20:.1f} | | | | |", flush=True)
+            for name, seconds in (("first", arguments.first), ("long", arguments.seconds)):
+                found = crowd(server, urls, arguments.connections, arguments.rate, seconds)
+                wait_for(lambda: server.stats()["connections_active"] == 0, "the end of all connections", 60)
+                time.sleep(2)
+                seen[name] = pss_bytes(server)
+                answers = sum(one["answers"] for one in found)
+                other = sum(n for one in found for status, n in one["statuses"].items() if status != "200")
+                failed = sum(sum(one["errors"].values()) for one in found)
+                p99 = max(one["latency_ms"]["p99"] for one in found)
+                label = f"after {arguments.connections:,} for {seconds} s"
+                print(f"| {label} | {seen[name] / 2**20:.1f} | {answers:,} | {other} | {failed} | {p99} |", flush=True)
+            stats = server.stats()
+        finally:
+            server.end()
+    growth = seen["long"] / seen["first"] - 1
+    restarts = sum(worker["restarts"] for worker in stats["workers"])
+    print(f"\ngrown by {growth:.1%}; refused {stats['connections_refused']}, restarts {restarts}")
+    sys.exit(growth > MOST_GROWTH)
+
+
+if __name__ == "__main__":
+    main()
