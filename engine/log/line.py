@@ -8,6 +8,7 @@
 """Lines of access logs, whole."""
 
 import functools
+import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -153,9 +154,11 @@ def _whole(value: Any) -> int | None:
 
 def _seconds(value: Any) -> float | None:
     try:
-        return None if value is None or isinstance(value, bool) else float(value)
-    except (ValueError, TypeError):
+        seconds = None if value is None or isinstance(value, bool) else float(value)
+    except (ValueError, TypeError, OverflowError):
         return None
+    # Python reads NaN and Infinity, and nobody else does.
+    return seconds if seconds is not None and math.isfinite(seconds) else None
 
 
 @functools.lru_cache(maxsize=256)

@@ -57,7 +57,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=5000)
     parser.add_argument("--seconds", type=int, default=300)
     parser.add_argument("--first", type=int, default=30, help="seconds of the first crowd")
-    parser.add_argument("--rate", type=int, default=5000, help="requests a second")
+    parser.add_argument("--rate", type=int, default=1500, help="requests a second")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--ipc", default="socketpair")
     arguments = parser.parse_args()
@@ -65,11 +65,11 @@ def main() -> None:
         root = Path(folder) / "site"
         root.mkdir()
         for number in range(FILES):
-            # From 1 KB to 200 KB: more than the cache holds, so that entries come and go.
-            (root / f"{number}.html").write_bytes(b"%06d\n" % number * (150 + 70 * (number % 400)))
+            # From 1 KB to 40 KB, 8 MB in all: more than the cache holds, so that entries come and go.
+            (root / f"{number}.html").write_bytes(b"%06d\n" % number * (150 + 14 * number))
         urls = Path(folder) / "urls"
         urls.write_text("".join(f"/{number}.html\n" for number in range(FILES)))
-        server = Server(root, arguments.ipc, arguments.workers)
+        server = Server(root, arguments.ipc, arguments.workers, "--cache-size", "4MiB")
         try:
             print("| | PSS MiB | requests | not 200 | failed | p99 ms |\n|---|---|---|---|---|---|", flush=True)
             seen = {"when it has started": pss_bytes(server)}
@@ -85,6 +85,7 @@ def main() -> None:
                 p99 = max(one["latency_ms"]["p99"] for one in found)
                 label = f"after {arguments.connections:,} for {seconds} s"
                 print(f"| {label} | {seen[name] / 2**20:.1f} | {answers:,} | {other} | {failed} | {p99} |", flush=True)
+                print(*(f"{one['errors']}" for one in found if one["errors"]), file=sys.stderr, flush=True)
             stats = server.stats()
         finally:
             server.end()

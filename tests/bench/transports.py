@@ -39,12 +39,13 @@ REQUESTS_A_KILL = 15_000
 class Server:
     """A server of some workers that runs, with its access log on."""
 
-    def __init__(self, root: Path, ipc: str, workers: int, *more: str) -> None:
+    def __init__(self, root: Path, ipc: str, workers: int, *more: str, prefix: tuple[str, ...] = ()) -> None:
+        """`more` are options of serve; `prefix` is a program that starts it."""
         self._folder = tempfile.TemporaryDirectory()
         self._runtime = f"{self._folder.name}/run"
         places = ("--port", "0", "--name", "bench", "--runtime-dir", self._runtime)
-        options = ("--ipc", ipc, "--workers", str(workers), "--log-file", f"{self._folder.name}/log", *more)
-        command = (*WSRV, "serve", str(root), *places, *options)
+        options = ("--ipc", ipc, "--workers", str(workers), "--log-file", f"{self._folder.name}/log")
+        command = (*prefix, *WSRV, "serve", str(root), *places, *options, *more)
         self._popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self._popen.stderr is not None
         for line in self._popen.stderr:

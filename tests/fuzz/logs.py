@@ -2,11 +2,16 @@
 
 import io
 import json
+import os
+import tempfile
+from pathlib import Path
 
+from tests.log.test_follow import Log
 from wsrv.engine.http.escape import log_escape
 from wsrv.engine.log import entries
 from wsrv.engine.log.entries import Malformed, combined, csv_below, recognise, seconds_of
 from wsrv.engine.log.format import FORMATS
+from wsrv.engine.log.line import parse
 from wsrv.engine.log.reading import Reading
 
 KEYS = (
@@ -26,14 +31,56 @@ def lines(raw: bytes) -> None:
                 seconds_of(read(line).moment)
             except Malformed:
                 continue
-        try:
-            recognise(line)
-        except Malformed:
-            continue
+        for look in (recognise, shown):
+            try:
+                look(line)
+            except Malformed:
+                continue
     reading = Reading()
     reading.add("fuzz", io.BufferedReader(io.BytesIO(raw)))
     reading.finish()
     assert reading.bad_lines <= reading.lines
+
+
+def shown(line: bytes) -> None:
+    """As `wsrv log tail` shows it with --json: an object that others can read."""
+    said = parse(line).document()
+    assert json.loads(json.dumps(said, allow_nan=False).encode()) == said
+
+
+def followed(raw: bytes) -> None:
+    """Whatever becomes of a log file, what is written is read once and in order. Each byte is a step."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "access.log"
+        log = Log(path)
+        try:
+            for byte in raw[:64]:
+                step, number = byte & 7, byte >> 3 & 7
+                log.write(number)
+                if step == 0:
+                    log.rotate(keep=number)
+                elif step == 1:
+                    log.rotate()
+                elif step in (2, 3):
+                    log.follow()  # what is cut unread is gone
+                    if step == 2:
+                        os.truncate(path, 0)
+                    else:
+                        path.unlink()
+                        path.touch()
+                elif step == 4 and path.with_name("access.log.1").exists():
+                    # Whoever writes goes on for a while in the file that was moved away.
+                    log.follow()
+                elif step > 4:
+                    log.follow()
+            if all(byte & 7 for byte in raw[:64]):
+                log.assert_whole()
+            else:
+                # Few files were kept: what went with the last of them is gone, the rest is in order.
+                log.follow()
+                assert log.read == sorted(set(log.read))
+        finally:
+            log.follower.close()
 
 
 def text(raw: bytes) -> None:

@@ -239,4 +239,5 @@ TARGETS: dict[str, Target] = {
     "control": controls.control,
     "log_lines": logs.lines,
     "log_text": logs.text,
+    "log_followed": logs.followed,
 }

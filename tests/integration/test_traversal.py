@@ -27,6 +27,8 @@ UP = (
     ),
     *(b"%c0%ae%c0%ae", b"%c0%2e%c0%2e", b"%e0%80%ae%e0%80%ae", b"%uff0e%uff0e", b"%u002e%u002e", b"0x2e0x2e", b"..%09"),
     *(b"%ef%bc%8e%ef%bc%8e", b"..%0d%0a", b".%00.", b"%2e%2e%23", b"%2e%2e%3f"),
+    # Overlong in four bytes, a BOM before, dots in one character, a tab and a backspace, parameters, encoded twice.
+    *(b"%f0%80%80%ae%f0%80%80%ae", b"%ef%bb%bf..", b"%e2%80%a5", b".%09.", b"..%08", b"..;a=b", b"%%32%65%%32%65"),
 )
 SLASH = (
     *(b"/", b"%2f", b"%2F", b"%5c", b"%252f", b"%25%32%66", b"//", b"/./", b"/.//", b"%c0%af", b"%c1%9c"),
