@@ -60,6 +60,7 @@ from wsrv.engine.master.supervise import Nursery
 from wsrv.engine.master.switch import PolicySwitch
 from wsrv.engine.master.telling import Telling
 from wsrv.engine.settings import Settings
+from wsrv.engine.static import openat2
 from wsrv.engine.sync.counting import TALLY_WORDS
 from wsrv.engine.sync.need import obstacle
 from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
@@ -67,6 +68,10 @@ from wsrv.engine.worker.pool import NEEDS as POOL_NEEDS
 __all__ = ["Master", "Parts", "serve"]
 
 _TICK_SECONDS = 0.25
+_NO_OPENAT2 = (
+    "openat2 is refused here, by which files are opened: a seccomp filter hides it, as that of RestrictSUIDSGID=yes in "
+    "a systemd unit does, or a container's of before 2021; allow it there"
+)
 _SECOND_NS = 1_000_000_000
 # How long the log writer may take for its last lines, when its reader is slow, before it is ended.
 _LOG_FAREWELL_NS = 5 * _SECOND_NS
@@ -109,6 +114,8 @@ class Master:
         self._is_init = os.getpid() == 1
         if (reason := obstacle(parts.primitive, (*SLOT_NEEDS, *POOL_NEEDS), parts.primitives)) is not None:
             raise CannotStart(reason)
+        if not openat2.is_there():
+            raise CannotStart(_NO_OPENAT2)
         raise_descriptor_limit()
         self._confinement = Confinement.plan(settings, parts.transport, voice)
         log = open_log(settings.log, voice, undo)

@@ -120,6 +120,15 @@ def open_anywhere(path: bytes, flags: int, *, cached: bool = False) -> int:
     return open_it(_AT_FDCWD, path, flags, 0)
 
 
+def is_there() -> bool:
+    """Whether this process may call openat2 at all: a kernel has it or not, a seccomp filter hides or refuses it."""
+    try:
+        os.close(open_directory(b"/"))
+    except OSError as error:
+        return error.errno not in (errno.ENOSYS, errno.EPERM)
+    return True
+
+
 def open_directory(path: bytes, *, cached: bool = False) -> int:
     """An O_PATH descriptor of the directory at `path`, anywhere: for the roots themselves, named by their owner.
 

@@ -153,6 +153,16 @@ def test_workers_that_never_come_up_end_the_start_with_the_reason(launch: Launch
     assert_no_trace(launch)
 
 
+def test_without_openat2_there_is_no_start_instead_of_500_for_everybody(launch: Launcher, site: Path) -> None:
+    program = "from wsrv.engine.static import openat2\nopenat2._SYS_OPENAT2 = 100_000"
+    popen = launch.process(driver(program, root=site, runtime=launch.runtime, log=site.parent / "driven.log"))
+    _, said = popen.communicate(timeout=START_SECONDS)
+    assert popen.returncode == 5
+    assert said.decode().startswith(
+        "wsrv: openat2 is refused here, by which files are opened: a seccomp filter hides it"
+    )
+
+
 def test_plugin_that_starts_a_thread_before_the_fork_is_named(launch: Launcher, site: Path) -> None:
     thread = "import threading; threading.Thread(target=threading.Event().wait, name='chatty', daemon=True).start()"
     status, said = drive(launch, site, thread)
