@@ -87,15 +87,16 @@ def test_nobody_else_reads_the_runtime_folder_or_is_answered(launch: Launcher, s
     assert len(ask(control)) == 4
 
 
+@pytest.mark.parametrize(("ipc", "sync"), [("socketpair", "robust"), ("inherit", "eventfd"), ("reuseport", "posix")])
 def test_a_log_in_a_folder_of_root_is_rotated_while_workers_are_nobody(
-    servers: Servers, site: Path, tmp_path: Path
+    servers: Servers, site: Path, tmp_path: Path, ipc: str, sync: str
 ) -> None:
     logs = tmp_path / "logs"
     logs.mkdir(mode=0o700)
     config = site.parent / "wsrv.toml"
     config.write_text("[log]\nmax_size = 500\nkeep = 50\n")
     options = ("--user", "nobody", "--sandbox", "require", "--workers", "2", "--config", str(config))
-    server = servers(site, *options, "--log-file", str(logs / "access.log"))
+    server = servers(site, *options, "--ipc", ipc, "--sync", sync, "--log-file", str(logs / "access.log"))
     for _ in range(40):
         assert server.get("/").status == 200
 
