@@ -17,7 +17,8 @@ from typing import Any
 from tests.bench.transports import WSRV, Server
 
 LEAST = 0.9
-AT_ONCE, MANY = 64, 3000
+# Clients that ask as fast as they are answered, of which the best counts; and those of the overload.
+AT_ONCE, MANY = (64, 256), 3000
 MODES = {"keep-alive": (), "a connection a request": ("--no-keepalive",)}
 
 
@@ -43,8 +44,7 @@ def measure(root: Path, ipc: str, mode: str, arguments: argparse.Namespace) -> f
     try:
         how = MODES[mode]
         peak = max(
-            goodput(load(server.port, arguments.seconds, client_cpu, "-c", str(AT_ONCE), *how))
-            for _ in range(arguments.rounds)
+            goodput(load(server.port, arguments.seconds, client_cpu, "-c", str(number), *how)) for number in AT_ONCE
         )
         offered = 2 * peak
         many = ("-c", str(MANY), "--rate", str(int(offered)), "--timeout", "2s", *how)
@@ -66,9 +66,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.overload", description=__doc__)
     parser.add_argument("--ipc", action="append", help="only this; again for more")
     parser.add_argument("--mode", action="append", choices=MODES, help="only this; again for more")
-    parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=2, help="of the peak, of which the best counts")
-    parser.add_argument("--bytes", type=int, default=65536)
+    parser.add_argument("--seconds", type=int, default=2)
+    parser.add_argument("--bytes", type=int, default=262144)
     parser.add_argument("--queue", type=int, default=256)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()

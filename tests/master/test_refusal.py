@@ -19,6 +19,7 @@ from wsrv.engine.static.entity import Entity, of_page
 from wsrv.testing.processes import open_fds
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+UNFINISHED = REQUEST[:-2]
 BODY = b"<!DOCTYPE html><title>busy</title>"
 BOUND_SECONDS = 20.0
 
@@ -183,13 +184,35 @@ def test_a_tick_ends_nobody_who_came_later(door: Door) -> None:
     assert door.refuser.fds() == [second]
 
 
+@pytest.mark.parametrize(
+    ("sent", "stays"),
+    [
+        (REQUEST, False),
+        (REQUEST.replace(b"GET", b"HEAD"), False),
+        (UNFINISHED, True),
+        (REQUEST + REQUEST, True),
+        (REQUEST + b"GET /", True),
+        (REQUEST.replace(b"GET", b"POST"), True),
+        (REQUEST.replace(b"Host: x", b"Host: x\r\nContent-Length: 5"), True),
+        (REQUEST.replace(b"Host: x", b"Host: x\r\ntransfer-encoding: chunked"), True),
+        (b"", True),
+    ],
+)
+def test_who_has_asked_for_a_page_and_said_no_more_is_not_waited_for(door: Door, sent: bytes, stays: bool) -> None:
+    client, fd = door.connect()
+    client.sendall(sent)
+    door.refuser.refuse(fd, "queue_full")
+    assert door.refuser.fds() == ([fd] if stays else [])
+    assert_is_503(whole(client))
+
+
 def test_no_more_than_so_many_are_seen_off_at_once_and_the_oldest_goes_first(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wsrv.engine.master.refusal._MAX_LINGERING", 3)
     clients = [door.connect() for _ in range(5)]
     for client, fd in clients:
-        client.sendall(REQUEST)
+        client.sendall(UNFINISHED)
         door.refuser.refuse(fd, "queue_full")
     assert door.refuser.fds() == [fd for _, fd in clients[2:]]
     # What they had sent was read, so even those that were let go at once have their answer.
@@ -216,7 +239,7 @@ def test_those_whose_descriptors_lie_in_the_reserve_stay_one_at_a_time_and_out_o
     clients = []
     for _ in range(20):
         client, low = door.connect()
-        client.sendall(REQUEST)
+        client.sendall(UNFINISHED)
         clients.append(client)
         fd = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 200)
         os.close(low)
