@@ -73,7 +73,7 @@ def captured(folder: Path) -> dict[str, list[str]]:
                 terminal.interrupt()
             for line in (
                 "wsrv stats",
-                "wsrv cache inspect --top 12",
+                "wsrv cache inspect --top 10",
                 "wsrv log tail -n 18",
                 "wsrv log tail --count-by path",
             ):
