@@ -7,7 +7,9 @@
 
 import json
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,18 +20,22 @@ from wsrv.cli.linux import require_linux
 from wsrv.cli.units import Count, Place, Seconds
 
 if TYPE_CHECKING:
+    from wsrv.cli.benchchart import Page, Run
     from wsrv.cli.benchrun import Wanted
     from wsrv.engine.bench.requirement import Requirement
 
 DEFAULT_ROUNDS = 7
 _MOST_CONNECTIONS = 100_000
+# On a narrower terminal lines are broken by it.
+_FEWEST_COLUMNS = 80
 # Where what comes after -- is kept.
 _SERVER_OPTIONS = "wsrv.server_options"
 
 _HELP = """Measure a server: how many requests a second, and how long each takes.
 
-URL is http://host:port/path, or unix:/socket:/path. Without it, a server of this program is started on a free port and
-stopped in the end; what follows -- are options of `wsrv serve`, its ROOT among them (without one, a page of 1 KB).
+URL is http://host:port/path, https://…, or unix:/socket:/path. Without it, a server of this program is started on a
+free port and stopped in the end; what follows -- are options of `wsrv serve`, its ROOT among them (without one, a page
+of 1 KB).
 
 \b
 Examples:
@@ -133,6 +139,7 @@ class _Axis(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 )
 @click.option("--warm-up", type=Seconds(zero=True), default="500ms", show_default=True, help="Not counted.")
 @click.option("--timeout", type=Seconds(), default="30s", show_default=True, help="What takes longer has failed.")
+@click.option("-k", "--insecure", is_flag=True, help="Accept any certificate of an https:// URL.")
 @click.option("--processes", type=Count(1, 256), help="Of the load generator.  [default: half the CPUs]")
 @click.option("--table", type=_Numbers(), metavar="N,…", help="A run for each number of connections.")
 @click.option("--compare", type=_Axis(), metavar="KEY=A,B", help="A server for each value of an option of serve.")
@@ -140,6 +147,7 @@ class _Axis(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
 @click.option("--require", multiple=True, metavar="EXPR", help="What must hold, as 'p99<20ms'; may be repeated.")
 @click.option("--save", metavar="NAME", help="Keep the figures under a name.")
 @click.option("--baseline", metavar="NAME", help="Compare with figures that were kept.")
+@click.option("--chart", type=Place(), metavar="FILE", help="Draw the latency curve, or the comparison, as SVG.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.pass_context
@@ -152,6 +160,7 @@ def command(
     require: tuple[str, ...],
     save: str | None,
     baseline: str | None,
+    chart: str | None,
     as_json: bool,
     as_csv: bool,
     **how: Any,
@@ -168,15 +177,17 @@ def command(
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
     requirements = _requirements(require, baseline)
+    page = _page()
     wanted = benchrun.Wanted.of(how, ctx.meta[_SERVER_OPTIONS])
     known = benchsaved.load(baseline) if baseline else None
     if compare:
         runs, interrupted = benchrun.compare(wanted, *_axis(compare, wanted), rounds)
-        lines = benchtable.comparison(compare.partition("=")[0], runs) if all(runs.values()) else []
+        axis = compare.partition("=")[0]
+        lines = benchtable.comparison(axis, runs, page) if all(runs.values()) else []
         found = [{**each, "contender": name} for name, those in runs.items() for each in those]
     else:
         found, interrupted = benchrun.measure(wanted, table or (wanted.connections,))
-        lines = benchtable.report(found) if table else [line for each in found for line in benchtable.run(each)]
+        lines = benchtable.report(found, page) if table else [x for each in found for x in benchtable.run(each, page)]
     if as_json:
         click.echo(json.dumps(found[0] if len(found) == 1 and not compare else found, indent=2))
     elif as_csv:
@@ -185,10 +196,16 @@ def command(
         click.echo("\n".join(lines))
     for limit in dict.fromkeys(limit for each in found for limit in each["client"]["limits"]):
         benchrun.warn(f"the client was what limited: {limit}; try more --processes, or fewer connections")
+    if chart and lines:
+        svg = _drawn(found, runs if compare else {}, compare.partition("=")[0] if compare else "", bool(table))
+        benchsaved.write(Path(chart), svg)
     if interrupted:
         ctx.exit(INTERRUPTED)
     if known is not None:
         benchsaved.require_alike(known, found)
+        if not (as_json or as_csv):
+            for before, each in zip(known, found, strict=True):
+                click.echo("\n".join(["", *benchtable.against(baseline or "", before, each)]))
     if save:
         benchsaved.save(save, found)
     before_each: Sequence[dict[str, Any] | None] = [None] * len(found) if known is None else known
@@ -200,6 +217,26 @@ def command(
     ]
     if unmet:
         raise Stop(CHECK_FAILED, "\n".join(unmet))
+
+
+def _page() -> "Page":
+    """What stdout is."""
+    from wsrv.cli.benchchart import Page
+
+    if not sys.stdout.isatty():
+        return Page()
+    from shutil import get_terminal_size
+
+    return Page(max(_FEWEST_COLUMNS, get_terminal_size().columns), True)
+
+
+def _drawn(found: "Sequence[Run]", runs: "Mapping[str, Sequence[Run]]", axis: str, is_table: bool) -> str:
+    """The picture of what was measured."""
+    from wsrv.cli import benchchart, benchtable
+
+    if axis:
+        return benchchart.contest(axis, runs, {key: heading for key, heading, _, _ in benchtable.COMPARED})
+    return benchchart.by_connections(found) if is_table else benchchart.curve(found[0])
 
 
 def _leave(number: int, frame: object) -> None:

@@ -7,14 +7,15 @@
 import contextlib
 import os
 import resource
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from wsrv.cli import running
+from wsrv.cli.benchbehind import Behind, Subject
 from wsrv.cli.benchserver import OwnServer
 from wsrv.cli.exits import NO_SERVER, USAGE, Stop
 from wsrv.cli.progress import Progress
@@ -22,8 +23,7 @@ from wsrv.cli.voice import TerminalVoice
 from wsrv.engine.bench import processes, workload
 from wsrv.engine.bench.document import document
 from wsrv.engine.bench.fleet import Fleet, Lost
-from wsrv.engine.bench.joined import joined
-from wsrv.engine.bench.plan import Plan
+from wsrv.engine.bench.plan import Plan, Tls
 from wsrv.engine.bench.tally import Tally
 from wsrv.engine.bench.workload import BadTarget, Target
 
@@ -59,6 +59,7 @@ class Wanted:
     warm_up_seconds: float
     timeout_seconds: float
     processes: int
+    insecure: bool
 
     @classmethod
     def of(cls, how: Mapping[str, Any], server_options: Sequence[str]) -> "Wanted":
@@ -100,6 +101,7 @@ class Wanted:
             warm_up_seconds=how["warm_up"],
             timeout_seconds=how["timeout"],
             processes=how["processes"] or spare,
+            insecure=how["insecure"],
         )
 
     def plan(self, target: Target) -> Plan:
@@ -117,6 +119,8 @@ class Wanted:
             rate=self.rate,
             timeout_seconds=self.timeout_seconds,
             warm_up_seconds=self.warm_up_seconds,
+            # A server of bench's own has whatever certificate it was given.
+            tls=Tls(target.tls_name, self.url is not None and not self.insecure) if target.tls_name else None,
         )
 
 
@@ -127,15 +131,6 @@ def _field(text: str) -> tuple[str, str]:
     return name.strip(), value.strip()
 
 
-class Subject(NamedTuple):
-    """What is measured. `pid`: of the server, where it is on this machine; `running`: where it is one of wsrv's."""
-
-    url: str
-    target: Target
-    pid: int | None
-    running: Any
-
-
 @contextlib.contextmanager
 def _subject(wanted: Wanted, options: Sequence[str] = ()) -> Iterator[Subject]:
     """The server at URL, or one that is there until the context ends. Raises Stop."""
@@ -143,7 +138,7 @@ def _subject(wanted: Wanted, options: Sequence[str] = ()) -> Iterator[Subject]:
         yield _there(wanted.url)
         return
     with OwnServer([*wanted.server_options, *options]) as own:
-        yield Subject(own.url, workload.target_of(own.url), own.pid, own.running)
+        yield Subject(own.url, workload.target_of(own.url), own.pid, own.running, own.log)
 
 
 def _there(url: str) -> Subject:
@@ -193,7 +188,9 @@ def _knock(wanted: Wanted, subject: Subject) -> None:
     plan = replace(wanted.plan(subject.target), connections=1, number=1, seconds=None, pipeline=1, rate=None)
     tally, _ = _carry_out(replace(plan, warm_up_seconds=0), 1, "")
     if tally.errors:
-        raise Stop(NO_SERVER, f"{subject.url} does not answer: {next(iter(tally.errors))}")
+        kind = next(iter(tally.errors))
+        hint = "; --insecure accepts it" if kind.startswith("certificate") else ""
+        raise Stop(NO_SERVER, f"{subject.url} does not answer: {kind}{hint}")
     for status in tally.statuses:
         if status >= 400 and not wanted.paths:
             warn(f"{subject.url} answers {status}")
@@ -203,10 +200,8 @@ def _run(wanted: Wanted, subject: Subject, what: str) -> tuple[Document, bool]:
     plan = wanted.plan(subject.target)
     number = min(wanted.processes, wanted.connections)
     _make_room(-(-wanted.connections // number))
-    before = running.ask(subject.running, {"command": "stats"}) if subject.running else None
-    cpu = processes.cpu_seconds(subject.pid) if subject.pid else 0.0
-    tally, interrupted = _carry_out(plan, number, what)
-    cpu = processes.cpu_seconds(subject.pid) - cpu if subject.pid else 0.0
+    behind = Behind(subject)
+    tally, interrupted = _carry_out(plan, number, what, behind.begin)
     settings = {
         "path": subject.target.path,
         "fields": [f"{name}: {value}" for name, value in wanted.fields],
@@ -214,37 +209,37 @@ def _run(wanted: Wanted, subject: Subject, what: str) -> tuple[Document, bool]:
         **wanted.workload,
     }
     found = document(subject.url, plan, number, tally, settings)
-    if subject.pid:
-        # The warm-up cost CPU too.
-        asked = tally.answers + tally.warm_up_answers
-        server: dict[str, Any] = {"cpu_us_per_request": round(cpu / asked * 1e6, 2) if asked else None}
-        if before is not None:
-            server |= joined(before, running.ask(subject.running, {"command": "stats"}))
+    if (server := behind.end(tally.answers)) is not None:
         found["server"] = server
     return found, interrupted
 
 
-def _carry_out(plan: Plan, number: int, what: str) -> tuple[Tally, bool]:
-    """What came of the plan, and whether it was cut short."""
+def _carry_out(plan: Plan, number: int, what: str, begin: Callable[[], None] = lambda: None) -> tuple[Tally, bool]:
+    """What came of the plan, and whether it was cut short. `begin` is called between the warm-up and the run."""
     fleet = Fleet(plan, number)
     interrupted = False
     through = False
     try:
         with Progress() as progress:
-            progress.begin(what, plan.number or 0)
-            fleet.go()
-            shown = 0
-            while not through:
-                try:
-                    through = fleet.wait(_SHOWN_SECONDS)
-                    done = sum(fleet.progress())
-                    progress.step(done - shown)
-                    shown = done
-                except KeyboardInterrupt:
-                    if interrupted:
-                        raise
-                    interrupted = True
-                    fleet.stop()
+            progress.begin(f"{what}, warming up:")
+            for waits in (fleet.warm, fleet.wait):
+                shown, over = 0, False
+                while not over:
+                    try:
+                        over = waits(_SHOWN_SECONDS)
+                        done = sum(fleet.progress())
+                        progress.step(done - shown)
+                        shown = done
+                    except KeyboardInterrupt:
+                        if interrupted:
+                            raise
+                        interrupted = True
+                        fleet.stop()
+                if waits == fleet.warm:
+                    begin()
+                    progress.begin(f"{what}:", plan.number or 0)
+                    fleet.go()
+            through = True
             return fleet.result(), interrupted
     except Lost as error:
         raise Stop(NO_SERVER, str(error)) from error

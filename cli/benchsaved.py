@@ -19,14 +19,18 @@ def _file(name: str) -> Path:
 
 def save(name: str, found: Sequence[Mapping[str, Any]]) -> None:
     """Keep the documents, in place of what was kept under the name. Raises Stop."""
-    file = _file(name)
+    write(_file(name), json.dumps(list(found), indent=2) + "\n")
+
+
+def write(file: Path, text: str) -> None:
+    """Have the text in the file, in place of what was there. Raises Stop."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         fresh = file.with_name(f".{file.name}.{os.getpid()}")
-        fresh.write_text(json.dumps(list(found), indent=2) + "\n")
+        fresh.write_text(text)
         fresh.replace(file)
     except OSError as error:
-        raise Stop(USAGE, f"cannot save to {file}: {error.strerror}") from error
+        raise Stop(USAGE, f"cannot write {file}: {error.strerror}") from error
 
 
 def load(name: str) -> list[dict[str, Any]]:

@@ -64,9 +64,14 @@ class OwnServer:
         """Where it can be asked."""
         return f"{self._folder.name}/run"
 
+    @property
+    def log(self) -> Path:
+        """Its access log, unless the options say that it is elsewhere."""
+        return Path(self._folder.name) / "access.log"
+
     def _start(self) -> None:
         folder = Path(self._folder.name)
-        first = ["--port", "0", "--log-file", f"{folder}/access.log"]
+        first = ["--port", "0", "--log-file", str(self.log)]
         # What comes last counts: it is found there, whatever else the options say.
         last = ["--runtime-dir", self.runtime_dir]
         self._popen = subprocess.Popen(
@@ -94,12 +99,8 @@ class OwnServer:
                 break
             if monotonic() > deadline:
                 raise Stop(CANNOT_START, f"the server of its own does not answer within {_START_SECONDS} s")
-        usable = [listener for listener in listeners if not listener.startswith("https:")]
-        if not usable:
-            raise Stop(
-                CANNOT_START, f"the server of its own listens with TLS only, which bench does not speak: {listeners[0]}"
-            )
-        self.url = usable[0]
+        # Without TLS, where there is a choice.
+        self.url = min(listeners, key=lambda listener: listener.startswith("https:"))
 
     def _listeners(self) -> list[str]:
         """Where it listens, once all its workers are at work."""

@@ -1,4 +1,5 @@
-# What `wsrv bench` shows a person: one run as a table, several as rows. At most 80 columns.
+# What `wsrv bench` shows a person: one run as a table, several as rows. It fits into 80 columns, and uses what there is
+# beyond.
 """The tables of `wsrv bench`."""
 
 import csv
@@ -7,13 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from textwrap import wrap
 from typing import Any
 
+from wsrv.cli.benchchart import Page, bar, spans, spread
 from wsrv.engine.bench.comparison import CONFIDENCE, FEWEST_ROUNDS, interval, winner
 from wsrv.engine.bench.document import PERCENTILES
 from wsrv.engine.bench.joined import tail
-from wsrv.engine.bench.requirement import figure
+from wsrv.engine.bench.requirement import FIGURES, figure
 
 _LABEL = 14
-_WIDTH = 80
+# Columns from which on there is room for more than what matters most, and those before the bars.
+_WIDE = 120
+_BEFORE_BARS = 39
 _SHOWN = {"p50": "50 %", "p75": "75 %", "p90": "90 %", "p95": "95 %", "p99": "99 %", "p999": "99.9 %"}
 # The columns of the table that began this program: ApacheBench's figures by concurrency.
 _REPORT = (
@@ -28,6 +32,15 @@ _REPORT = (
     ("median", "latency_ms.p50", "{:.2f}"),
     ("max", "latency_ms.max", "{:.1f}"),
 )
+_REPORT_WIDE = (
+    ("p90", "latency_ms.p90", "{:.2f}"),
+    ("p99", "latency_ms.p99", "{:.2f}"),
+    ("p99.9", "latency_ms.p999", "{:.2f}"),
+    ("p99 corr.", "corrected_ms.p99", "{:.2f}"),
+    ("CPU us/req", "server.cpu_us_per_request", "{:.1f}"),
+)
+# What is set beside a baseline.
+_AGAINST = ("rps", "mean", "p50", "p90", "p99", "p999", "corrected.p99", "max", "errors", "server.cpu_us")
 # What contenders are compared by: the figure, its heading, whether more is better, how it is written.
 COMPARED = (
     ("rps", "req/s", True, "{:,.0f}"),
@@ -36,7 +49,7 @@ COMPARED = (
 )
 
 
-def run(found: Mapping[str, Any]) -> list[str]:
+def run(found: Mapping[str, Any], page: Page) -> list[str]:
     """One run."""
     settings, latency = found["settings"], found["latency_ms"]
     how = f"{settings['connections']:,} connections" + ("" if settings["keep_alive"] else ", one a request")
@@ -51,18 +64,25 @@ def run(found: Mapping[str, Any]) -> list[str]:
         ("not sent", f"{found['unsent']:,}: no connection was free" if found["unsent"] else ""),
         ("latency ms", _latency(latency)),
     ):
-        lines += _row(label, text) if text else []
-    lines += ["", f"{'':<{_LABEL}}{'as seen':>10}{'corrected':>12}   (for coordinated omission)"]
-    for name in PERCENTILES:
-        seen, corrected = latency[name], found["corrected_ms"][name]
-        lines.append(f"{_SHOWN[name]:<{_LABEL}}{_ms(seen):>10}{_ms(corrected):>12}")
-    lines += ["", *_server(found)]
+        lines += _row(label, text, page.columns) if text else []
+    lines += ["", *_percentiles(latency, found["corrected_ms"], page), "", *_server(found, page.columns)]
     client = found["client"]
     lines.append(f"{'client':<{_LABEL}}busy {100 * client['cpu_share']:.0f} % of the time")
     return [line.rstrip() for line in lines]
 
 
-def _server(found: Mapping[str, Any]) -> list[str]:
+def _percentiles(seen: Mapping[str, Any], corrected: Mapping[str, Any], page: Page) -> list[str]:
+    """The curve of latency: a line a percentile, its bar beside it."""
+    full, light, _ = page.marks
+    lines = [f"{'':<{_LABEL}}{'as seen':>10}{'corrected':>12}   {full} as seen  {light} for coordinated omission"]
+    most = max((value for each in (seen, corrected) for name in PERCENTILES if (value := each[name])), default=0.0)
+    for name in PERCENTILES:
+        line = f"{_SHOWN[name]:<{_LABEL}}{_ms(seen[name]):>10}{_ms(corrected[name]):>12}   "
+        lines.append(line + bar(seen[name] or 0, corrected[name] or 0, most, page.columns - _BEFORE_BARS, page))
+    return lines
+
+
+def _server(found: Mapping[str, Any], columns: int) -> list[str]:
     server = found.get("server")
     if not server:
         return []
@@ -73,7 +93,7 @@ def _server(found: Mapping[str, Any]) -> list[str]:
         asked = cache["hits"] + cache["misses"]
         hits = f"{100 * cache['hits'] / asked:.1f} % cache hits, " if asked else ""
         workers = ", ".join(f"{number:,}" for number in server["requests_by_worker"])
-        lines += _row("", f"{hits}requests by worker: {workers}")
+        lines += _row("", f"{hits}requests by worker: {workers}", columns)
         for label, key in (("in service", "service_ms"), ("in the queue", "queue_wait_ms")):
             spread = server[key]
             if spread and spread["p50"] is not None:
@@ -82,28 +102,39 @@ def _server(found: Mapping[str, Any]) -> list[str]:
                     f" p99.9 {_ms(spread['p999'])}"
                 )
         if sentence := tail(found["latency_ms"]["p99"], server):
-            lines += _row("the tail", sentence)
+            lines += _row("the tail", sentence, columns)
+        if slowest := server.get("slowest"):
+            lines += _row("the slowest", _slowest(slowest), columns)
     return lines
 
 
-def _row(label: str, text: str) -> list[str]:
+def _slowest(slowest: Mapping[str, Any]) -> str:
+    """Whose the slowest requests are, in service, and in brackets whose all are."""
+    shares = [
+        f"{label} {name} {100 * share['of_slowest']:.0f} % ({100 * share['of_all']:.0f} %)"
+        for label, key in (("worker", "by_worker"), ("cache", "by_cache"))
+        for name, share in slowest[key].items()
+    ]
+    return f"{slowest['requests']:,} from {slowest['from_ms']:.2f} ms on (of all): {', '.join(shares)}"
+
+
+def _row(label: str, text: str, columns: int) -> list[str]:
     """The text beside its label, wrapped."""
-    return wrap(text, _WIDTH, initial_indent=f"{label:<{_LABEL}}", subsequent_indent=" " * _LABEL)
+    return wrap(text, columns, initial_indent=f"{label:<{_LABEL}}", subsequent_indent=" " * _LABEL)
 
 
-def report(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def report(runs: Sequence[Mapping[str, Any]], page: Page) -> list[str]:
     """Several runs, a line each, as the table of a study has them."""
-    rows = [tuple(heading for heading, _, _ in _REPORT)]
+    shown = _REPORT + (_REPORT_WIDE if page.columns >= _WIDE else ())
+    rows = [tuple(heading for heading, _, _ in shown)]
     for found in runs:
-        flat = {**found, "settings.connections": found["settings"]["connections"]}
-        flat |= {f"latency_ms.{name}": value for name, value in found["latency_ms"].items()}
         each = 1000 * found["seconds"] / found["answers"] if found["answers"] else None
-        rows.append(tuple(_cell(flat.get(key) if key else each, form) for _, key, form in _REPORT))
+        rows.append(tuple(_cell(_found(found, key.split(".")) if key else each, form) for _, key, form in shown))
     return columns(rows)
 
 
-def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Contenders, a line each: medians, and between which bounds they lie."""
+def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page: Page) -> list[str]:
+    """Contenders, a line each: medians, and between which bounds they lie; then each figure as bars."""
     rows = [(axis, *(heading for _, heading, _, _ in COMPARED), "fairness", "failed")]
     for name, rounds in runs.items():
         cells = [_bounds([figure(each, key) for each in rounds], form) for key, _, _, form in COMPARED]
@@ -114,13 +145,33 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> li
     number = min(map(len, runs.values()))
     lines += ["", f"medians of {number} interleaved rounds; in brackets where {100 * CONFIDENCE:.0f} % of the time"]
     lines[-1] += " they lie" if number >= FEWEST_ROUNDS else f" they would lie, with {FEWEST_ROUNDS} rounds or more"
+    label = max(_LABEL, *(len(name) + 2 for name in runs))
     for key, heading, more, _ in COMPARED:
-        values = {name: [figure(each, key) for each in rounds] for name, rounds in runs.items()}
-        if any(value is None for each in values.values() for value in each):
+        found = spans(runs, key)
+        if found is None:
             continue
-        best = winner({name: [float(v or 0) for v in each] for name, each in values.items()}, more)
-        lines.append(f"{heading + ':':<12}" + (f"{best} is best" if best else "no winner: chance explains it"))
+        values = {name: [figure(each, key) or 0.0 for each in rounds] for name, rounds in runs.items()}
+        best = winner(values, more)
+        lines += ["", f"{heading}: " + (f"{best} is best" if best else "no winner: chance explains it")]
+        most = max(high for _, _, high in found.values())
+        lines += [f"{name:<{label}}{spread(span, most, page.columns - label, page)}" for name, span in found.items()]
     return lines
+
+
+def against(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """A run beside the one that the baseline `name` has."""
+    rows: list[tuple[str, ...]] = [(f"baseline {name}", "before", "now", "change")]
+    for key in _AGAINST:
+        values = figure(before, key), figure(now, key)
+        if None in values:
+            continue
+        old, new = (float(value or 0) for value in values)
+        change = f"{100 * (new / old - 1):+.1f} %" if old else "-" if new else "0"
+        unit = " ms" if FIGURES[key][0] in ("latency_ms", "corrected_ms") else ""
+        rows.append(
+            (key + unit, *(f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in (old, new)), change)
+        )
+    return columns(rows)
 
 
 def _bounds(values: Sequence[float | None], form: str) -> str:
@@ -170,12 +221,19 @@ def _size(size: float) -> str:
 def as_csv(runs: Iterable[Mapping[str, Any]]) -> str:
     """The runs as CSV (RFC 4180), a line each, with a heading."""
     keys = (
+        ("contender",),
         *(("settings", name) for name in ("connections", "processes", "keep_alive", "pipeline", "rate", "server")),
         *((name,) for name in ("url", "answers", "failures", "unsent", "seconds", "rps", "bytes")),
         *(("latency_ms", name) for name in ("min", "mean", "sd", *PERCENTILES, "max")),
         *(("corrected_ms", name) for name in PERCENTILES),
         ("client", "cpu_share"),
         ("server", "cpu_us_per_request"),
+        *(("server", part, name) for part in ("service_ms", "queue_wait_ms") for name in ("p50", "p99", "p999")),
+        *(("server", "cache", name) for name in ("hits", "misses", "evictions")),
+        *(
+            ("server", name)
+            for name in ("ipc", "sync", "cache_policy", "cache_scope", "fairness", "requests_by_worker")
+        ),
     )
     text = io.StringIO()
     writer = csv.writer(text)

@@ -2,6 +2,7 @@
 # Rule 2: nothing that stands in a log reaches the terminal unprintable.
 """What a simulation has found, as a table, as JSON, and as a sentence."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
@@ -105,7 +106,9 @@ class Findings:
 
     def svg(self) -> str:
         """For --svg."""
-        return plot(printable(self.name), self.experiment.sizes_bytes, self.labels(), self._panels(), BOUND)
+        # Each size twice as far to the right as the one before it is large.
+        places = [math.log2(max(size, 1)) for size in self.experiment.sizes_bytes]
+        return plot(printable(self.name), places, self.labels(), self._panels(), dashed=BOUND)
 
     def labels(self) -> list[str]:
         """The sizes, as --size takes them."""

@@ -11,6 +11,8 @@ from wsrv.engine.bench.tally import Tally
 
 SCHEMA = 1
 PERCENTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+# Percentiles of the curve, as far as there are answers for them.
+_CURVE = (0, 25, 50, 75, 90, 95, 97.5, 99, 99.5, 99.75, 99.9, 99.95, 99.975, 99.99, 99.999)
 # A process of the generator that was at work for longer than this of the time was itself what was measured.
 _MOST_SHARE = 0.9
 # Nor is a rate what it says when the generator itself sends later than this.
@@ -58,8 +60,22 @@ def document(url: str, plan: Plan, processes: int, tally: Tally, settings: Mappi
             "max": None if none else milliseconds(tally.most_ns),
         },
         "corrected_ms": corrected,
+        "curve": _curve(tally),
         "client": _client(plan, tally),
     }
+
+
+def _curve(tally: Tally) -> list[dict[str, float | None]]:
+    """Latency by percentile, up to the one that a single answer lies above."""
+    return [
+        {
+            "percentile": percentile,
+            "seen_ms": milliseconds(tally.percentile_ns(percentile / 100)),
+            "corrected_ms": milliseconds(tally.percentile_ns(percentile / 100, corrected=True)),
+        }
+        for percentile in _CURVE
+        if tally.answers * (1 - percentile / 100) >= 1
+    ]
 
 
 def _client(plan: Plan, tally: Tally) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 # The processes of the generator: forked before anything has threads, started together, added up at the end.
 #
 # Rule 1: whatever becomes of a process, its parent hears of it: a result, or a death.
-# Rule 2: an interrupt is the parent's to handle; the processes stop sending, wait for what is under way, and report.
+# Rule 2: each says by a byte that it has warmed up: what the server counts can be read before the run begins.
+# Rule 3: an interrupt is the parent's to handle; the processes stop sending, wait for what is under way, and report.
 """A fleet of load-generating processes."""
 
 import marshal
@@ -10,10 +11,14 @@ import os
 import select
 import signal
 import traceback
+from collections.abc import Sequence
 
 from wsrv.engine.bench.generator import ANSWERS, FAILURES, STOP, WORDS, Generator
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.tally import Tally, with_omitted
+
+# What a process says when it has warmed up; its result follows.
+_WARM = b"w"
 
 
 class Lost(Exception):
@@ -21,7 +26,7 @@ class Lost(Exception):
 
 
 class Fleet:
-    """Carries out `plan` with `processes` processes. They wait until go() is called."""
+    """Carries out `plan` with `processes` processes. They warm up at once, and wait until go() is called."""
 
     def __init__(self, plan: Plan, processes: int) -> None:
         self.plan = plan
@@ -50,8 +55,12 @@ class Fleet:
                 signal.signal(ending, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             words = self._words[number * WORDS : (number + 1) * WORDS]
-            os.read(waiting, 1)
-            tally = Generator(self.plan.share(number, self._number), words).run()
+
+            def warm() -> None:
+                os.write(writing, _WARM)
+                os.read(waiting, 1)
+
+            tally = Generator(self.plan.share(number, self._number), words).run(warm)
             with os.fdopen(writing, "wb") as pipe:
                 pipe.write(marshal.dumps(tally.plain()))
             status = 0
@@ -60,8 +69,14 @@ class Fleet:
         finally:
             os._exit(status)
 
+    def warm(self, seconds: float) -> bool:
+        """Wait for so long until all have warmed up; whether they have, or have died."""
+        cold = [fd for fd in self._open if not self._pipes[fd]]
+        self._receive(cold, seconds)
+        return all(self._pipes[fd] for fd in self._open)
+
     def go(self) -> None:
-        """Let all begin."""
+        """Let all begin, those that are warm already at once."""
         os.close(self._gate)
 
     def stop(self) -> None:
@@ -85,14 +100,17 @@ class Fleet:
 
     def wait(self, seconds: float) -> bool:
         """Wait for results for so long; whether all are there."""
-        ready, _, _ = select.select(list(self._open), [], [], seconds)
+        self._receive(list(self._open), seconds)
+        return not self._open
+
+    def _receive(self, fds: Sequence[int], seconds: float) -> None:
+        ready, _, _ = select.select(fds, [], [], seconds)
         for fd in ready:
             piece = os.read(fd, 1 << 20)
             if piece:
                 self._pipes[fd] += piece
             else:
                 self._open.discard(fd)
-        return not self._open
 
     def result(self) -> Tally:
         """What all have counted, once wait() has said that they are through. Raises Lost."""
@@ -103,7 +121,7 @@ class Fleet:
             raise Lost("a process of the load generator died")
         whole = Tally()
         for plain in self._pipes.values():
-            whole.add(Tally.of(marshal.loads(plain)))
+            whole.add(Tally.of(marshal.loads(plain[len(_WARM) :])))
         if not self.plan.rate and (usual_ns := whole.percentile_ns(0.5)):
             whole.corrected = with_omitted(whole.raw, usual_ns)
         return whole

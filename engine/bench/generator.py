@@ -11,23 +11,23 @@
 #         connection waits is sent by the first that is free, and counts from when it was due.
 """One process of the load generator."""
 
+import errno
 import gc
-import os
 import select
-import socket
 from collections import deque
-from operator import mul
+from collections.abc import Callable
 from time import monotonic_ns, process_time_ns
 
 from wsrv.engine.bench.answers import Malformed, Reader, Shapes
 from wsrv.engine.bench.plan import Plan
+from wsrv.engine.bench.schedule import Schedule
 from wsrv.engine.bench.tally import Tally
-from wsrv.engine.shm.histogram import BUCKET_TABLE, UNIT_SHIFT, bucket_of
+from wsrv.engine.bench.wire import kind_of, wire_of
+from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 
 # What one read asks for: to ask for much costs, in fresh pages, even where little comes. It grows with the answers.
 _READ_BYTES, _MOST_READ_BYTES = 16 * 1024, 1024 * 1024
 _EVENTS = 256
-_TABLE_UNITS = len(BUCKET_TABLE)
 _SECOND_NS = 1_000_000_000
 _SWEEP_NS = _SECOND_NS // 10
 # How long epoll is asked to wait in whole milliseconds; what is less is waited for by select, which takes microseconds.
@@ -81,22 +81,18 @@ class Generator:
         self._read_bytes = _READ_BYTES
         self._picks = plan.picks
         self._requests = plan.requests
-        self._family = (
-            socket.AF_UNIX
-            if isinstance(plan.address, str)
-            else socket.AF_INET6
-            if ":" in plan.address[0]
-            else socket.AF_INET
-        )
+        self._wire = wire_of(plan)
 
-    def run(self) -> Tally:
-        """Carry the plan out; what was counted of it, without the warm-up."""
+    def run(self, warm: Callable[[], None] = lambda: None) -> Tally:
+        """Carry the plan out; what was counted of it, without the warm-up. `warm` is called when that is over, and
+        returns when the run is to begin."""
         gc.disable()
         plan = self._plan
         if plan.warm_up_seconds:
             self._carry_out(_ENDLESS, plan.warm_up_seconds)
             self._tally = Tally(warm_up_answers=self._tally.answers)
             self._words[ANSWERS] = self._words[FAILURES] = 0
+        warm()
         began_ns, cpu_ns = monotonic_ns(), process_time_ns()
         self._carry_out(_ENDLESS if plan.number is None else plan.number, plan.seconds)
         tally = self._tally
@@ -128,15 +124,16 @@ class Generator:
             events = self._wait(schedule, now_ns, end_ns)
             if simple:
                 events = self._turn(events)
-            for fd, flags in events:
+            for fd, _ in events:
                 client = self._open.get(fd)
                 if client is None:
                     continue
-                if flags & select.EPOLLOUT:
+                if client.unsent:
                     self._write(client)
                 else:
                     self._read(client, schedule is None)
-            self._count()
+            if self._took_ns:
+                self._count()
             now_ns = monotonic_ns()
             if now_ns >= sweep_ns:
                 self._sweep(now_ns)
@@ -151,7 +148,7 @@ class Generator:
         """
         clients, known, clock = self._open, self._shapes.known, monotonic_ns
         requests, picks, at, end = self._requests, self._picks, self._at, len(self._picks)
-        read, write, read_bytes = os.read, os.write, self._read_bytes
+        read, write, read_bytes = self._wire.read, self._wire.write, self._read_bytes
         took_ns, statuses = self._took_ns, self._statuses
         others: list[tuple[int, int]] = []
         received = 0
@@ -159,7 +156,13 @@ class Generator:
         for event in events:
             fd = event[0]
             client = clients[fd]
-            if not budget or event[1] != select.EPOLLIN or client.reader is not None or not client.waiting:
+            if (
+                not budget
+                or event[1] != select.EPOLLIN
+                or client.reader is not None
+                or client.unsent
+                or not client.waiting
+            ):
                 others.append(event)
                 continue
             try:
@@ -187,7 +190,7 @@ class Generator:
                 gone = 0
             if gone != len(request):
                 client.unsent = request[gone:]
-                self._epoll.modify(fd, select.EPOLLOUT)
+                self._epoll.modify(fd, self._wire.awaits(fd))
             self._budget = budget
             self._at = at
         self._tally.received_bytes += received
@@ -239,15 +242,15 @@ class Generator:
         if client.fd < 0 and not self._connect(client):
             return
         try:
-            gone = os.write(client.fd, request)
+            gone = self._wire.write(client.fd, request)
         except BlockingIOError:
             gone = 0
         except OSError as error:
-            self._fail(client, _kind(error))
+            self._fail(client, kind_of(error))
             return
         if gone != len(request):
             client.unsent = request[gone:]
-            self._epoll.modify(client.fd, select.EPOLLOUT)
+            self._epoll.modify(client.fd, self._wire.awaits(client.fd))
 
     def _next(self) -> bytes:
         at = self._at
@@ -257,21 +260,11 @@ class Generator:
     def _connect(self, client: Client) -> bool:
         """Begin a connection. Over loopback it stands at once, and the request can follow."""
         try:
-            sock = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        except OSError:
-            self._fail(client, "no descriptor")
-            return False
-        try:
-            sock.connect(self._plan.address)
-        except BlockingIOError:
-            pass
+            fd = self._wire.connect()
         except OSError as error:
-            sock.close()
-            self._fail(client, _kind(error))
+            self._fail(client, "no descriptor" if error.errno == errno.EMFILE else kind_of(error))
             return False
-        if self._family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.fd = fd = sock.detach()
+        client.fd = fd
         client.reader = None
         self._open[fd] = client
         self._epoll.register(fd, select.EPOLLIN)
@@ -281,11 +274,12 @@ class Generator:
     def _write(self, client: Client) -> None:
         """Send the rest of what the socket did not take."""
         try:
-            gone = os.write(client.fd, client.unsent)
+            gone = self._wire.write(client.fd, client.unsent)
         except BlockingIOError:
+            self._epoll.modify(client.fd, self._wire.awaits(client.fd))
             return
         except OSError as error:
-            self._fail(client, _kind(error))
+            self._fail(client, kind_of(error))
             return
         client.unsent = client.unsent[gone:]
         if not client.unsent:
@@ -294,11 +288,11 @@ class Generator:
     def _read(self, client: Client, at_will: bool) -> None:
         """Read what has come; where that is all that was waited for, the next request may follow at once."""
         try:
-            piece = os.read(client.fd, self._read_bytes)
+            piece = self._wire.read(client.fd, self._read_bytes)
         except BlockingIOError:
             return
         except OSError as error:
-            self._fail(client, _kind(error))
+            self._fail(client, kind_of(error))
             return
         self._take(client, piece, monotonic_ns(), at_will)
 
@@ -355,22 +349,10 @@ class Generator:
 
     def _count(self) -> None:
         """Count the answers of a round."""
-        took_ns, tally, raw = self._took_ns, self._tally, self._tally.raw
-        if not took_ns:
-            return
-        for ns in took_ns:
-            units = ns >> UNIT_SHIFT
-            raw[BUCKET_TABLE[units] if units < _TABLE_UNITS else bucket_of(units)] += 1
-        least_ns = min(took_ns)
-        tally.least_ns = min(tally.least_ns, least_ns) if tally.answers else least_ns
-        tally.most_ns = max(tally.most_ns, *took_ns)
-        tally.total_ns += sum(took_ns)
-        tally.squares += sum(map(mul, took_ns, took_ns))
-        tally.answers += len(took_ns)
-        tally.statuses.update(self._statuses)
-        took_ns.clear()
+        self._tally.count(self._took_ns, self._statuses)
+        self._took_ns.clear()
         self._statuses.clear()
-        self._words[ANSWERS] = tally.answers
+        self._words[ANSWERS] = self._tally.answers
 
     def _next_turn(self, client: Client, close: bool, now_ns: int, at_will: bool) -> None:
         """The connection is free: close it, or let it send at once."""
@@ -384,7 +366,7 @@ class Generator:
     def _close(self, client: Client) -> None:
         if client.fd >= 0:
             del self._open[client.fd]
-            os.close(client.fd)
+            self._wire.close(client.fd)
             client.fd = -1
         client.reader = None
         client.unsent = b""
@@ -405,33 +387,3 @@ class Generator:
         for client in list(self._open.values()):
             if client.waiting and client.sent_ns < oldest_ns:
                 self._fail(client, "timeout")
-
-
-def _kind(error: OSError) -> str:
-    """What an error is counted as."""
-    if isinstance(error, ConnectionRefusedError):
-        return "refused"
-    return "reset" if isinstance(error, ConnectionError) else (error.strerror or "error").lower()
-
-
-class Schedule:
-    """When requests are due: at even distances, from `began_ns` on."""
-
-    def __init__(self, rate: float, began_ns: int) -> None:
-        self._began_ns = began_ns
-        self._interval_ns = _SECOND_NS / rate
-        self._taken = 0
-        self.next_ns = began_ns
-        # Whether there was a free connection when nothing more was due: else it is not the generator that is late.
-        self.was_free = True
-
-    def take(self) -> int:
-        """The time of the next request, which is sent now."""
-        due_ns = self.next_ns
-        self._taken += 1
-        self.next_ns = self._began_ns + int(self._taken * self._interval_ns)
-        return due_ns
-
-    def unsent(self, end_ns: int) -> int:
-        """How many were due before `end_ns`, and were not sent."""
-        return max(0, int((end_ns - 1 - self._began_ns) / self._interval_ns) + 1 - self._taken)

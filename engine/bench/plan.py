@@ -1,10 +1,28 @@
 # What is to be asked, of whom, and how often. Made once, before any process of the generator is forked.
 """The plan of a run."""
 
+import ssl
 from dataclasses import dataclass, replace
 
 # One IPv4 or IPv6 address with its port, or the path of a Unix socket.
 Address = tuple[str, int] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """How to speak TLS: the server's `name`, and whether its certificate must hold for it."""
+
+    name: str
+    is_verified: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """What the connections of a process share."""
+        context = ssl.create_default_context()
+        context.set_alpn_protocols(["http/1.1"])
+        if not self.is_verified:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +46,7 @@ class Plan:
     rate: float | None = None
     timeout_seconds: float = 30.0
     warm_up_seconds: float = 0.0
+    tls: Tls | None = None
 
     def share(self, number: int, processes: int) -> "Plan":
         """What process `number` of `processes` does of it. The shares add up."""

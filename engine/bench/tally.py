@@ -12,11 +12,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from math import sqrt
+from operator import mul
 from typing import Any
 
-from wsrv.engine.shm.histogram import BUCKETS, bucket_of, bucket_top_ns, percentile_ns
+from wsrv.engine.shm.histogram import BUCKET_TABLE, BUCKETS, UNIT_SHIFT, bucket_of, bucket_top_ns, percentile_ns
 
 UNIT_NS = 1024
+_TABLE_UNITS = len(BUCKET_TABLE)
 
 
 def empty() -> "array[int]":
@@ -52,6 +54,20 @@ class Tally:
     elapsed_ns: int = 0
     cpu_ns: int = 0
     cpu_total_ns: int = 0
+
+    def count(self, took_ns: Sequence[int], statuses: Sequence[int]) -> None:
+        """Count answers: how long each took, and their statuses."""
+        raw = self.raw
+        for ns in took_ns:
+            units = ns >> UNIT_SHIFT
+            raw[BUCKET_TABLE[units] if units < _TABLE_UNITS else bucket_of(units)] += 1
+        least_ns = min(took_ns)
+        self.least_ns = min(self.least_ns, least_ns) if self.answers else least_ns
+        self.most_ns = max(self.most_ns, *took_ns)
+        self.total_ns += sum(took_ns)
+        self.squares += sum(map(mul, took_ns, took_ns))
+        self.answers += len(took_ns)
+        self.statuses.update(statuses)
 
     def add(self, other: "Tally") -> None:
         """Count what `other` has counted."""

@@ -22,6 +22,7 @@ ZIPF_PICKS = 1 << 17
 MOST_TARGETS = 1_000_000
 # The request line within a line of the combined and the common log format.
 _LOGGED = re.compile(r'"(?:GET|HEAD) (\S+)(?: HTTP/[\d.]+)?"')
+_PORTS = {"http": 80, "https": 443}
 _SAFE = "/?&=%:@!$'()*+,;~-._[]"
 
 
@@ -30,12 +31,15 @@ class BadTarget(ValueError):
 
 
 class Target(NamedTuple):
-    """Where requests go. `host` is the Host field, `origin` how a person writes the server, `path` what to ask for."""
+    """Where requests go. `host` is the Host field, `origin` how a person writes the server, `path` what to ask for,
+    `tls_name` whose certificate there has to be; empty where no TLS is spoken.
+    """
 
     address: Address
     host: str
     origin: str
     path: str
+    tls_name: str = ""
 
     @property
     def is_local(self) -> bool:
@@ -44,7 +48,7 @@ class Target(NamedTuple):
 
 
 def target_of(url: str) -> Target:
-    """The target that `url` names: `http://host:port/path`, short of `http://`, or `unix:/socket:/path`.
+    """The target that `url` names: `http://host:port/path` or `https://…`, short of `http://`, or `unix:/socket:/path`.
 
     Raises BadTarget.
     """
@@ -57,18 +61,16 @@ def target_of(url: str) -> Target:
         parts = urlsplit(url if "://" in url else f"http://{url}")
     except ValueError as error:
         raise BadTarget(f"{url} is not a URL such as http://localhost:8080/") from error
-    if parts.scheme == "https":
-        raise BadTarget(f"{url}: what is measured over TLS is mostly TLS, and bench does not speak it; use http://")
     try:
         port = parts.port
     except ValueError as error:
         raise BadTarget(f"{url}: the port is not a number from 0 to 65535") from error
-    if parts.scheme != "http" or not parts.hostname:
+    if parts.scheme not in _PORTS or not parts.hostname:
         raise BadTarget(f"{url!r} is not a URL such as http://localhost:8080/")
     if port == 0:
         raise BadTarget(f"{url}: nobody listens on port 0")
     try:
-        found = socket.getaddrinfo(parts.hostname, port or 80, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(parts.hostname, port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise BadTarget(f"{url}: the host {parts.hostname} is not known") from error
     # IPv4 first: where a name has both, more servers listen there.
@@ -77,7 +79,8 @@ def target_of(url: str) -> Target:
     target = parts.path or "/"
     if parts.query:
         target += f"?{parts.query}"
-    return Target((str(address[0]), int(address[1])), host, f"http://{host}", target)
+    name = parts.hostname if parts.scheme == "https" else ""
+    return Target((str(address[0]), int(address[1])), host, f"{parts.scheme}://{host}", target, name)
 
 
 def request(target: Target, path: str, keep_alive: bool, fields: Sequence[tuple[str, str]]) -> bytes:

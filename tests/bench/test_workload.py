@@ -18,6 +18,7 @@ from wsrv.engine.bench.workload import BadTarget, by_popularity, distinct, reque
         ("http://127.0.0.1", ("127.0.0.1", 80), "127.0.0.1", "/"),
         ("http://[::1]:81/x", ("::1", 81), "[::1]:81", "/x"),
         ("http://user:secret@127.0.0.1:82/", ("127.0.0.1", 82), "127.0.0.1:82", "/"),
+        ("https://127.0.0.1/a", ("127.0.0.1", 443), "127.0.0.1", "/a"),
         ("unix:/run/x.sock:/a", "/run/x.sock", "localhost", "/a"),
         ("unix:/run/x.sock", "/run/x.sock", "localhost", "/"),
     ],
@@ -26,12 +27,12 @@ def test_a_url_names_a_place(url: str, address: object, host: str, path: str) ->
     target = target_of(url)
     assert (target.address, target.host, target.path) == (address, host, path)
     assert target.is_local
+    assert target.tls_name == ("127.0.0.1" if url.startswith("https:") else "")
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        "https://127.0.0.1/",
         "http://127.0.0.1:99999/",
         "http://",
         "ftp://127.0.0.1/",

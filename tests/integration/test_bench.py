@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import psutil
@@ -16,6 +17,7 @@ import pytest
 
 from tests.cli.program import PROGRAM, environment
 from tests.integration.conftest import Servers
+from tests.support.certificates import Authority, options
 from tests.support.processes import children
 from tests.support.server import wait_for
 
@@ -53,10 +55,10 @@ def site(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("options", [(), ("--no-keepalive",), ("--pipeline", "4"), ("--processes", "3")])
-def test_each_request_of_a_run_is_one_of_the_servers(servers: Servers, site: Path, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("how", [(), ("--no-keepalive",), ("--pipeline", "4"), ("--processes", "3")])
+def test_each_request_of_a_run_is_one_of_the_servers(servers: Servers, site: Path, how: tuple[str, ...]) -> None:
     server = servers(site)
-    run = found(f"{server.url}/a.txt", "-n", "1000", "-c", "20", "--warm-up", "0s", *options)
+    run = found(f"{server.url}/a.txt", "-n", "1000", "-c", "20", "--warm-up", "0s", *how)
     assert (run["answers"], run["statuses"], run["failures"]) == (1000, {"200": 1000}, 0)
     # And the one by which it saw that somebody answers.
     lines = server.log_lines(1001)
@@ -76,6 +78,64 @@ def test_the_servers_own_figures_stand_beside_the_clients(servers: Servers, site
     assert own["service_ms"]["p50"] <= run["latency_ms"]["p99"]
     assert own["queue_wait_ms"]["p99"] is not None
     assert (own["ipc"], own["sync"], own["refused"]) == ("socketpair", "posix", {})
+
+
+def test_what_the_server_counted_while_it_warmed_up_is_not_counted(servers: Servers, site: Path) -> None:
+    server = servers(site, "--workers", "2")
+    place = {"WSRV_RUNTIME_DIR": str(server.runtime)}
+    run = found(f"{server.url}/a.txt", "-n", "500", "--warm-up", "300ms", env=place)
+    assert sum(run["server"]["requests_by_worker"]) == 500
+    assert server.stats()["requests_total"] > 501
+
+
+def test_a_log_in_json_says_where_the_slowest_come_from() -> None:
+    args = ("-n", "2000", "-c", "10", "--warm-up", "100ms")
+    run = found(*args, "--", "--workers", "1", "--log-format", "json")
+    slowest = run["server"]["slowest"]
+    assert slowest["requests"] == 20
+    assert slowest["by_worker"] == {"0": {"of_slowest": 1.0, "of_all": 1.0}}
+    assert slowest["by_cache"] == {"hit": {"of_slowest": 1.0, "of_all": 1.0}}
+    assert 0 < slowest["from_ms"] < run["latency_ms"]["max"]
+
+
+def test_a_server_that_stands_still_shows_in_the_corrected_percentiles_alone(servers: Servers, site: Path) -> None:
+    server = servers(site, "--workers", "1")
+    command = [*PROGRAM, "bench", f"{server.url}/a.txt", "--rate", "500", "-c", "5", "-d", "5s", "--warm-up", "0s"]
+    with subprocess.Popen([*command, "--json"], env=environment(), stdout=subprocess.PIPE, text=True) as popen:
+        server.log_lines(200)
+        family = [server.process, *children(server.process, recursive=True)]
+        for process in family:
+            process.suspend()
+        # That it stands still is what is measured.
+        sleep(1.0)
+        for process in family:
+            process.resume()
+        stdout, _ = popen.communicate(timeout=60)
+    run = json.loads(stdout)
+    assert run["failures"] == 0
+    assert run["latency_ms"]["max"] > 900
+    assert run["latency_ms"]["p99"] < 500 < run["corrected_ms"]["p99"]
+
+
+def test_a_server_with_tls_is_measured(servers: Servers, site: Path, tmp_path: Path) -> None:
+    files = Authority(tmp_path / "certificates").issue("localhost")
+    server = servers(site, "--workers", "1", *options(files))
+    url = f"https://localhost:{server.port}/a.txt"
+    for how in ((), ("--no-keepalive",), ("--pipeline", "4")):
+        run = found(url, "-n", "100", "-c", "5", "--warm-up", "0s", "--insecure", *how)
+        assert (run["answers"], run["statuses"], run["failures"]) == (100, {"200": 100}, 0)
+        assert run["bytes"] > 100 * len("a.txt" * 100)
+    run_ = bench(url, "-n", "100")
+    assert run_.returncode == 3
+    assert said(run_.stderr) == (
+        f"wsrv: {url} does not answer: certificate: unable to get local issuer certificate; --insecure accepts it\n"
+    )
+
+
+def test_a_server_of_its_own_may_speak_tls_only(tmp_path: Path) -> None:
+    files = Authority(tmp_path / "certificates").issue("localhost")
+    run = found("-n", "50", "-c", "5", "--", "--workers", "1", *options(files))
+    assert (run["url"][:8], run["statuses"], run["server"]["requests_by_worker"]) == ("https://", {"200": 50}, [50])
 
 
 def test_without_a_url_a_server_is_started_and_gone_afterwards(tmp_path: Path) -> None:
@@ -182,7 +242,7 @@ def test_figures_are_kept_and_compared_with(servers: Servers, site: Path, tmp_pa
     ("args", "status", "words"),
     [
         (("http://127.0.0.1:1/",), 3, "refused"),
-        (("https://127.0.0.1/",), 2, "http://"),
+        (("https://127.0.0.1:1/",), 3, "refused"),
         (("http://127.0.0.1:1/", "--", "--workers", "1"), 2, "leave URL out"),
         (("-n", "5", "-d", "5s"), 2, "exclude each other"),
         (("--rate", "5", "--pipeline", "2"), 2, "--pipeline"),
