@@ -137,16 +137,16 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
     """Contenders, a line each: medians, and between which bounds they lie; then each figure as bars."""
     rows = [(axis, *(heading for _, heading, _, _ in COMPARED), "fairness", "failed")]
     for name, rounds in runs.items():
-        cells = [_bounds([figure(each, key) for each in rounds], form) for key, _, _, form in COMPARED]
+        cells = [_median([figure(each, key) for each in rounds], form) for key, _, _, form in COMPARED]
         fair = [each["server"]["fairness"] for each in rounds if each["server"].get("fairness")]
         fairness = _cell(interval(fair).median if fair else None, "{:.2f}")
         rows.append((name, *cells, fairness, f"{sum(each['failures'] for each in rounds):,}"))
     lines = columns(rows)
     number = min(map(len, runs.values()))
-    lines += ["", f"medians of {number} interleaved rounds; in brackets where {100 * CONFIDENCE:.0f} % of the time"]
-    lines[-1] += " they lie" if number >= FEWEST_ROUNDS else f" they would lie, with {FEWEST_ROUNDS} rounds or more"
+    lines += ["", f"medians of {number} interleaved rounds; below, where {100 * CONFIDENCE:.0f} % of the time they lie"]
+    lines[-1] += "" if number >= FEWEST_ROUNDS else f" with {FEWEST_ROUNDS} or more"
     label = max(_LABEL, *(len(name) + 2 for name in runs))
-    for key, heading, more, _ in COMPARED:
+    for key, heading, more, form in COMPARED:
         found = spans(runs, key)
         if found is None:
             continue
@@ -154,7 +154,12 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
         best = winner(values, more)
         lines += ["", f"{heading}: " + (f"{best} is best" if best else "no winner: chance explains it")]
         most = max(high for _, _, high in found.values())
-        lines += [f"{name:<{label}}{spread(span, most, page.columns - label, page)}" for name, span in found.items()]
+        bounds = {name: f"{form.format(low)}-{form.format(high)}" for name, (_, low, high) in found.items()}
+        left = label + max(map(len, bounds.values())) + 2
+        lines += [
+            f"{name:<{label}}{bounds[name]:<{left - label}}{spread(span, most, page.columns - left, page)}"
+            for name, span in found.items()
+        ]
     return lines
 
 
@@ -174,12 +179,9 @@ def against(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> lis
     return columns(rows)
 
 
-def _bounds(values: Sequence[float | None], form: str) -> str:
+def _median(values: Sequence[float | None], form: str) -> str:
     there = [value for value in values if value is not None]
-    if not there:
-        return "-"
-    found = interval(there)
-    return f"{form.format(found.median)} ({form.format(found.low)}-{form.format(found.high)})"
+    return form.format(interval(there).median) if there else "-"
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import sleep
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import psutil
 import pytest
@@ -200,6 +201,7 @@ def test_contenders_are_compared_in_rounds() -> None:
     table = bench("-n", "100", "--rounds", "2", "--compare", "workers=1,2")
     assert table.returncode == 0
     assert "no winner" in table.stdout
+    assert max(map(len, table.stdout.splitlines())) <= 80
 
 
 def test_csv_has_a_line_for_each_run(servers: Servers, site: Path) -> None:
@@ -311,3 +313,16 @@ def test_a_baseline_with_other_fields_is_of_other_settings(servers: Servers, sit
     run = bench(url, "-n", "10", "--warm-up", "0s", "--baseline", file, "-H", "Accept-Encoding: br")
     assert run.returncode == 2
     assert "fields (baseline: [], now: ['Accept-Encoding: br'])" in said(run.stderr)
+
+
+def test_a_run_is_drawn_and_set_beside_its_baseline(servers: Servers, site: Path, tmp_path: Path) -> None:
+    url, file, drawn = servers(site).url, str(tmp_path / "kept.json"), tmp_path / "run.svg"
+    kept = bench(url, "-n", "200", "--warm-up", "0s", "--save", file, "--chart", str(drawn))
+    assert kept.returncode == 0
+    assert "####" in kept.stdout
+    assert kept.stdout.isascii()
+    names = {element.tag.rpartition("}")[2] for element in fromstring(drawn.read_text()).iter()}
+    assert {"svg", "polyline", "text"} <= names
+    run = bench(url, "-n", "200", "--warm-up", "0s", "--baseline", file)
+    assert run.returncode == 0
+    assert [line.split()[0] for line in run.stdout.splitlines()[-10:]][:3] == ["baseline", "rps", "mean"]
