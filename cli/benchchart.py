@@ -53,13 +53,15 @@ def spans(runs: Mapping[str, Sequence[Run]], key: str) -> dict[str, Span] | None
 
 def curve(found: Run) -> str:
     """The latency of a run by percentile, each factor of ten of what is left above it as wide as the others, as SVG."""
-    points = found["curve"]
+    # Below the median there is little to see.
+    points = found["curve"][2:] or found["curve"]
+    names = {"as seen": "seen_ms", "corrected": "corrected_ms"}
     return plot(
         found["url"],
         [-math.log10(1 - point["percentile"] / 100) for point in points],
         [f"{point['percentile']:g} %" for point in points],
-        {"latency by percentile": {name: [p[name] for p in points] for name in ("seen_ms", "corrected_ms")}},
-        dashed="corrected_ms",
+        {"latency by percentile": {name: [p[key] for p in points] for name, key in names.items()}},
+        dashed="corrected",
         form="{:.2f} ms",
     )
 
@@ -77,4 +79,4 @@ def by_connections(runs: Sequence[Run]) -> str:
 def contest(axis: str, runs: Mapping[str, Sequence[Run]], compared: Mapping[str, str]) -> str:
     """Bars of the `compared` figures, each with its heading, as SVG."""
     panels = {heading: there for key, heading in compared.items() if (there := spans(runs, key)) is not None}
-    return bars(axis, panels, "{:,.2f}")
+    return bars(axis, panels)

@@ -143,8 +143,9 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
         rows.append((name, *cells, fairness, f"{sum(each['failures'] for each in rounds):,}"))
     lines = columns(rows)
     number = min(map(len, runs.values()))
-    lines += ["", f"medians of {number} interleaved rounds; below, where {100 * CONFIDENCE:.0f} % of the time they lie"]
-    lines[-1] += "" if number >= FEWEST_ROUNDS else f" with {FEWEST_ROUNDS} or more"
+    bounds = f"{100 * CONFIDENCE:.0f} % of the time they lie"
+    few = "" if number >= FEWEST_ROUNDS else f", from {FEWEST_ROUNDS} rounds on"
+    lines += ["", f"medians of {number} interleaved rounds; where {bounds}{few}:"]
     label = max(_LABEL, *(len(name) + 2 for name in runs))
     for key, heading, more, form in COMPARED:
         found = spans(runs, key)
@@ -154,10 +155,10 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
         best = winner(values, more)
         lines += ["", f"{heading}: " + (f"{best} is best" if best else "no winner: chance explains it")]
         most = max(high for _, _, high in found.values())
-        bounds = {name: f"{form.format(low)}-{form.format(high)}" for name, (_, low, high) in found.items()}
-        left = label + max(map(len, bounds.values())) + 2
+        ranges = {name: f"{form.format(low)}-{form.format(high)}" for name, (_, low, high) in found.items()}
+        left = label + max(map(len, ranges.values())) + 2
         lines += [
-            f"{name:<{label}}{bounds[name]:<{left - label}}{spread(span, most, page.columns - left, page)}"
+            f"{name:<{label}}{ranges[name]:<{left - label}}{spread(span, most, page.columns - left, page)}"
             for name, span in found.items()
         ]
     return lines

@@ -52,10 +52,10 @@ def plot(
     )
 
 
-def bars(title: str, panels: Mapping[str, Mapping[str, Span]], form: str) -> str:
+def bars(title: str, panels: Mapping[str, Mapping[str, Span]]) -> str:
     """The text of the file. `panels` has for each heading by name what a bar reaches, and between what it lies."""
     height = TOP + 20 + BAR_STEP * max(map(len, panels.values()))
-    return _paper(title, height, [_bars(f"{heading} ({title})", spans, form) for heading, spans in panels.items()])
+    return _paper(title, height, [_bars(f"{heading} ({title})", spans) for heading, spans in panels.items()])
 
 
 def _paper(title: str, height: int, panels: Sequence[Sequence[str]]) -> str:
@@ -73,7 +73,7 @@ def _paper(title: str, height: int, panels: Sequence[Sequence[str]]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _bars(heading: str, spans: Mapping[str, Span], form: str) -> list[str]:
+def _bars(heading: str, spans: Mapping[str, Span]) -> list[str]:
     across = WIDTH - BARS_LEFT - RIGHT
     top = max((high for _, _, high in spans.values()), default=0.0) or 1.0
     parts = [f'<text x="{BARS_LEFT}" y="{TOP - 16}" font-size="14">{escape(heading)}</text>']
@@ -81,7 +81,7 @@ def _bars(heading: str, spans: Mapping[str, Span], form: str) -> list[str]:
         y = TOP + BAR_STEP * number
         middle = y + BAR_HEIGHT / 2
         ends = [BARS_LEFT + across * bound / top for bound in (low, high)]
-        text = f"{form.format(value)} ({form.format(low)}-{form.format(high)})"
+        text = "{} ({}-{})".format(*(f"{each:,.0f}" if each >= 1000 else f"{each:.2f}" for each in (value, low, high)))
         parts += [
             f'<text x="{BARS_LEFT - 8}" y="{middle + 4}" text-anchor="end">{escape(name)}</text>',
             f'<rect x="{BARS_LEFT}" y="{y}" width="{across * value / top:.1f}" height="{BAR_HEIGHT}"'
