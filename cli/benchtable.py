@@ -143,9 +143,9 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
         rows.append((name, *cells, fairness, f"{sum(each['failures'] for each in rounds):,}"))
     lines = columns(rows)
     number = min(map(len, runs.values()))
-    bounds = f"{100 * CONFIDENCE:.0f} % of the time they lie"
-    few = "" if number >= FEWEST_ROUNDS else f", from {FEWEST_ROUNDS} rounds on"
-    lines += ["", f"medians of {number} interleaved rounds; where {bounds}{few}:"]
+    intervals = f"their {100 * CONFIDENCE:.0f} % intervals"
+    seen = intervals if number >= FEWEST_ROUNDS else f"what was seen (intervals take {FEWEST_ROUNDS} rounds)"
+    lines += ["", f"medians of {number} interleaved rounds, and {seen}:"]
     label = max(_LABEL, *(len(name) + 2 for name in runs))
     for key, heading, more, form in COMPARED:
         found = spans(runs, key)
