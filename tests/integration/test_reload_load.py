@@ -43,11 +43,20 @@ def test_no_request_of_ab_fails(servers: Servers, site: Path, ipc: str, keeps: b
     assert stats["connections_refused"] == {}
 
 
-def test_no_request_of_bench_fails_in_twenty_reloads(servers: Servers, site: Path) -> None:
-    server = servers(site, "--workers", "2")
+@pytest.mark.parametrize(
+    ("ipc", "sync", "reloads"),
+    [
+        ("socketpair", "posix", RELOADS),
+        ("pidfd_getfd", "eventfd", 4),
+        ("inherit", "robust", 4),
+        ("reuseport", "posix", 4),
+    ],
+)
+def test_no_request_of_bench_fails_in_reloads(servers: Servers, site: Path, ipc: str, sync: str, reloads: int) -> None:
+    server = servers(site, "--workers", "2", "--ipc", ipc, "--sync", sync)
     command = [*WSRV, "bench", f"{server.url}/index.html", "-d", "60s", "-c", "40", "--warm-up", "0s", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
-        for _ in range(RELOADS):
+        for _ in range(reloads):
             reloaded(server)
         assert load.poll() is None, "it was under load until the end"
         load.send_signal(2)
@@ -55,7 +64,7 @@ def test_no_request_of_bench_fails_in_twenty_reloads(servers: Servers, site: Pat
     found = json.loads(said)
     assert found["failures"] == 0
     assert set(found["statuses"]) == {"200"}
-    assert server.stats()["reloads"]["done"] == RELOADS
+    assert server.stats()["reloads"]["done"] == reloads
 
 
 def test_verify_says_that_nothing_was_dropped(servers: Servers, site: Path) -> None:
