@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def unrotated(tmp_path: Path) -> tuple[str, str]:
     return "--config", str(config)
 
 
-def settled(server: Server, requests: int) -> dict[str, object]:
+def settled(server: Server, requests: int) -> dict[str, Any]:
     """The statistics, once they show `requests`."""
     return wait_for(lambda: (s := server.stats())["requests_total"] >= requests and s, f"{requests} requests counted")
 
@@ -50,6 +51,11 @@ def test_ab_counts_what_the_server_counts(
     assert stats["responses"] == {"200": REQUESTS}
     assert stats["log_dropped"] == 0
     assert stats["connections_active"] == 0
+    assert stats["connections_refused"] == {}
+    assert stats["ipc"] == "socketpair"
+    assert all(worker["requests_total"] > 0 for worker in stats["workers"])
+    assert [(slot["depth"], slot["capacity"]) for slot in stats["queue"]] == [(0, 1024)] * 2
+    assert all(ms is not None for ms in stats["queue_wait_ms"].values())
     assert len(set(lines)) < REQUESTS, "lines are repeats of a few, none of them torn"
     assert all(line.endswith('"GET /index.html HTTP/1.0" 200 1024 "-" "ApacheBench/2.3"') for line in lines)
 

@@ -59,7 +59,8 @@ def test_a_part_of_a_documentation_tree_arrives_byte_for_byte(servers: Servers, 
     assert server.stats()["requests_total"] == len(expected)
 
 
-@every_transport
+# test_exact does it with socketpair, for longer.
+@pytest.mark.parametrize("ipc", OTHERS)
 def test_ab_counts_what_the_server_counts(servers: Servers, site: Path, unrotated: tuple[str, str], ipc: str) -> None:
     (site / "index.html").write_text("x" * 1024)
     server = servers(site, "--workers", "2", "--ipc", ipc, *unrotated)
@@ -83,7 +84,7 @@ def test_ab_counts_what_the_server_counts(servers: Servers, site: Path, unrotate
     assert all((ms is not None) is known for ms in stats["queue_wait_ms"].values())
 
 
-# test_exact does it with socketpair, for longer.
+# And this.
 @pytest.mark.parametrize("ipc", OTHERS)
 def test_killed_workers_lose_and_repeat_nothing(
     servers: Servers, site: Path, unrotated: tuple[str, str], ipc: str

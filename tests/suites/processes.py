@@ -4,6 +4,7 @@
 # part names as kept is enough.
 """Children that run a function, gates to hold them at, and a census of what is open."""
 
+import gc
 import os
 import resource
 import select
@@ -137,6 +138,8 @@ class Child:
 def _run(work: Callable[[], None], keep: set[int], report: int) -> NoReturn:
     """The child's whole life."""
     status = 1
+    # A collection that walks what the parent had writes to all of it, and each page is copied for that.
+    gc.freeze()
     try:
         for fd in open_fds() - keep:
             os.close(fd)

@@ -26,14 +26,14 @@ def leaving_nothing() -> Iterator[None]:
 
 
 @contextmanager
-def ending_in_time() -> Iterator[None]:
+def ending_in_time(seconds: float = 2 * BOUND_SECONDS) -> Iterator[None]:
     """A part that waits for ever fails its test instead of hanging the suite."""
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise AssertionError(f"the test did not end in {2 * BOUND_SECONDS} s")
+        raise AssertionError(f"the test did not end in {seconds} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 2 * BOUND_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, before)

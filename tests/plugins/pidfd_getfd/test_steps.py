@@ -5,18 +5,28 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from wsrv.engine.ipc.record import Arrival
 from wsrv.plugins.transports.pidfd_getfd import PidfdGetfd, PidfdGetfdChannel
-from wsrv.testing.processes import Child, Gate, wait_readable
+from wsrv.testing.processes import BOUND_SECONDS, Child, Gate, wait_readable
+from wsrv.testing.surroundings import ending_in_time
 from wsrv.testing.tcp import Clients, answer_all, answer_of, close_all, copies
 from wsrv.testing.transport_channel import answer_so_many, worker_of
 
 _CODE_FILE = PidfdGetfd.open.__code__.co_filename
+
+
+@pytest.fixture(autouse=True)
+def bounded() -> Iterator[None]:
+    """Some eight hundred processes, one after the other, take a while where there is other work."""
+    with ending_in_time(10 * BOUND_SECONDS):
+        yield
 
 
 def run_to(step: int, number: signal.Signals, work: Callable[[], None]) -> int:
