@@ -26,8 +26,9 @@ from wsrv.engine.shm.hottest import HotLists
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
-from wsrv.engine.worker.loop import Station, Worker
+from wsrv.engine.worker.loop import Worker
 from wsrv.engine.worker.pool import PoolLocks
+from wsrv.engine.worker.station import Station
 
 if TYPE_CHECKING:
     from wsrv.engine.master.sharedcache import SharedCache

@@ -14,7 +14,7 @@ from wsrv.engine.master.history import History
 from wsrv.engine.master.inquiry import Inquiries
 from wsrv.engine.master.lookout import Lookout
 from wsrv.engine.worker.asking import HISTORY, LIVE, METRICS, MOST_BYTES, OPENMETRICS, READY, STATS, UNANSWERED
-from wsrv.engine.worker.loop import LEAVING
+from wsrv.engine.worker.station import LEAVING
 
 _QUESTION_BYTES = 64
 _SAMPLE_NS = 1_000_000_000

@@ -18,8 +18,6 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic_ns
 from typing import TYPE_CHECKING
@@ -29,11 +27,9 @@ from wsrv.engine.ipc.question import Message
 from wsrv.engine.ipc.transport import ConnectionSource
 from wsrv.engine.log.format import Format
 from wsrv.engine.settings import LimitSettings, Settings
-from wsrv.engine.shm.hottest import HotList
-from wsrv.engine.shm.row import TROUBLE_INDEX, Ledger
+from wsrv.engine.shm.row import TROUBLE_INDEX
 from wsrv.engine.static.hosts import Hosts
 from wsrv.engine.static.recoding import Bounds
-from wsrv.engine.sync.primitive import Semaphore
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.arrivals import Arrivals
 from wsrv.engine.worker.change import Change
@@ -49,18 +45,16 @@ from wsrv.engine.worker.inspection import Inspection
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.loading import Loading
 from wsrv.engine.worker.patience import LOOK_SECONDS
-from wsrv.engine.worker.pool import FilePool, PoolLocks
+from wsrv.engine.worker.pool import FilePool
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
 from wsrv.engine.worker.questions import Handler, Questions, Steps
+from wsrv.engine.worker.station import LEAVING, Station
 from wsrv.engine.worker.turns import Turns
 from wsrv.engine.worker.warming import Warming
 
 if TYPE_CHECKING:
-    from wsrv.engine.shm.clients import ClientTable
-    from wsrv.engine.tls.certificates import Certificates
     from wsrv.engine.worker.gate import Gate
     from wsrv.engine.worker.reception import Reception
-    from wsrv.engine.worker.sharedshelf import SharedMemory
 
 # Connections answered in one round. Records of a round become visible together, so this also bounds how long the
 # first of them waits for its answer.
@@ -71,8 +65,6 @@ FAREWELL_NS = 500_000_000
 # How long a worker whose master is gone goes on with answers under way.
 _ORPHAN_NS = 5_000_000_000
 _SECOND_NS = 1_000_000_000
-# What a worker says on its line when it takes nothing more.
-LEAVING = b"leaving"
 # How long the start may take for what the predecessor held. From memory it is a twentieth of it.
 _RECALL_NS = _SECOND_NS // 2
 _TICK_NS = _SECOND_NS // 4
@@ -80,37 +72,6 @@ _TICK_NS = _SECOND_NS // 4
 _LONG_FAREWELL_NS = 5 * _SECOND_NS
 # So often it still accepts for itself: its successors accept on the same listeners, and there may be no end to it.
 _LAST_TAKES = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Station:
-    """What the master hands to a worker: where connections come from, where counts go, and its guards.
-
-    `queue` takes the permits of arrivals back; None where the master does not dispatch. `line` leads to the master,
-    for questions; on `asked` the master asks; `master` is its pidfd, `ready` an eventfd by which it hears that the
-    worker serves. `certificates` are for its secure listeners; `secure_port` is where the other ones send their
-    clients, or 0. `clients` is what client addresses have, where that is bounded. `policies`: those that the
-    cache may be told to change to. `hottest` is where a successor finds what was hot here, `legacy` what was hot
-    with the predecessor. `shared` is the cache of all workers, where there is one; `row` is the number by which this
-    one is known there.
-    """
-
-    source: ConnectionSource
-    queue: Semaphore | None
-    pool: PoolLocks
-    ledger: Ledger
-    line: socket.socket
-    asked: socket.socket
-    master: int
-    ready: int
-    certificates: "Certificates | None" = None
-    secure_port: int = 0
-    clients: "ClientTable | None" = None
-    policies: Mapping[str, type[Policy]] = field(default_factory=dict)
-    hottest: HotList | None = None
-    legacy: Sequence[bytes] = ()
-    shared: "SharedMemory | None" = None
-    row: int = 0
 
 
 class Worker:

@@ -21,7 +21,8 @@ from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker import loop
-from wsrv.engine.worker.loop import LEAVING, Station, Worker
+from wsrv.engine.worker.loop import Worker
+from wsrv.engine.worker.station import LEAVING, Station
 from wsrv.plugins.policies.lru import Lru
 from wsrv.testing.processes import Child, open_fds, wait_readable
 
