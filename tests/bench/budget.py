@@ -6,13 +6,14 @@
 # line too.
 #
 # Beside the sum stands what a server of one worker takes, per process (/proc/PID/schedstat), asked by wrk, or by ab for
-# a connection a request. Its batches are as long as they are, not --batch, and a client that sleeps has to be woken; so
-# the two agree to some ten percent on a machine that does nothing else. Needs wrk and ab.
+# a connection a request. How often its processes fell asleep, in vain or not, tells how long its batches are, and the
+# rounds here are as long; what it costs to sleep and to be woken is a line. Needs wrk and ab.
 """CPU microseconds of a request, line by line, beside those of the whole, as Markdown tables on stdout."""
 
 import argparse
 import os
 import re
+import select
 import socket
 import statistics
 import subprocess
@@ -24,7 +25,7 @@ from itertools import repeat
 from pathlib import Path
 from time import monotonic_ns, perf_counter_ns, thread_time_ns
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tests.bench.transports import Server
 from tests.master.slots import open_slots
@@ -45,6 +46,8 @@ KEEP_ALIVE = b"GET /index.html HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 CLOSING = b"GET /index.html HTTP/1.0\r\nHost: 127.0.0.1:8080\r\nUser-Agent: ApacheBench/2.3\r\nAccept: */*\r\n\r\n"
 BODY_BYTES = 1024
 CALLS = 20_000
+# Connections that a worker takes at once.
+ROUND = 16
 
 # Nanoseconds of each stage of a round.
 Stages = dict[str, int]
@@ -256,24 +259,38 @@ def connect(root: Path, rounds: int, batch: int, ipc: str) -> dict[str, float]:
         send = _timed(slot.channel, "send") if dispatches else None
         acceptor = dispatcher._acceptors[replay.listener.fileno()]
         accept = _timed(acceptor, "take")
+        listening = stack.enter_context(select.epoll())
+        listening.register(replay.listener.fileno(), select.EPOLLIN)
+        waiting = bench.connections.epoll
+        waiting.register(source.fds()[0], select.EPOLLIN)
 
         def rehearse() -> Stages:
             clients = [replay.client() for _ in range(batch)]
             stages: Stages = {}
             conns: list[Connection] = []
             accept.clear()
+            polling_ns = 0
             if send is not None:
                 # As if the round before had been full: no pause.
                 dispatcher._moderation.note(1, 1)
                 send.clear()
                 begin = thread_time_ns()
+                listening.poll(1.0)
+                polled = thread_time_ns()
                 accepted = dispatcher.accept(replay.listener.fileno())
-                whole_ns = thread_time_ns() - begin
+                whole_ns = thread_time_ns() - polled
+                polling_ns = polled - begin
                 assert accepted == batch, f"{accepted} of {batch} were accepted"
                 stages["accept"] = sum(accept)
                 stages["dispatch: permits, choice"] = whole_ns - sum(accept) - sum(send)
             timed.took_ns = taking_ns = 0
+            begin = thread_time_ns()
+            waiting.poll(1.0)
             now_ns = monotonic_ns()
+            bench.clock.turn(now_ns)
+            bench.ledger.beat(now_ns)
+            bench.ledger.publish()
+            stages["loop: epoll, round"] = thread_time_ns() - begin + polling_ns
             while len(conns) < batch:
                 begin = thread_time_ns()
                 conns += arrivals.take(now_ns)
@@ -328,8 +345,15 @@ def _timed(owner: Any, name: str) -> list[int]:
     return times
 
 
-def whole(root: Path, kind: str, ipc: str, clients: int, seconds: int) -> dict[str, float]:
-    """CPU microseconds a request by process of a server of one worker: master, worker, log writer."""
+class Process(NamedTuple):
+    """What a process of the server does a request: CPU time, and how often it falls asleep."""
+
+    took_us: float
+    sleeps: float
+
+
+def whole(root: Path, kind: str, ipc: str, clients: int, seconds: int) -> dict[str, Process]:
+    """The processes of a server of one worker: master, worker, log writer."""
     server = Server(root, ipc, 1)
     url = f"http://127.0.0.1:{server.port}/index.html"
     if kind == "keep-alive":
@@ -347,28 +371,69 @@ def whole(root: Path, kind: str, ipc: str, clients: int, seconds: int) -> dict[s
         server.end()
     if done is None:
         sys.exit(f"{command[0]} says nothing of requests")
-    return {name: (after[name] - before[name]) / int(done[1]) / 1000 for name in after}
+    number = int(done[1])
+    return {
+        name: Process((took_ns - before[name][0]) / number / 1000, (sleeps - before[name][1]) / number)
+        for name, (took_ns, sleeps) in after.items()
+    }
 
 
-def _spent(server: Server) -> dict[str, int]:
+def _spent(server: Server) -> dict[str, tuple[int, int]]:
     spent = {}
-    for process in server.family():
-        title = Path(f"/proc/{process.pid}/comm").read_text().strip().removeprefix("wsrv:").strip() or "wsrv"
-        tasks = Path(f"/proc/{process.pid}/task").iterdir()
-        spent[title] = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+    for number, process in enumerate(server.family()):
+        title = Path(f"/proc/{process.pid}/comm").read_text().strip().removeprefix("wsrv:").strip()
+        tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
+        took_ns = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+        spent[title if number else "master"] = (took_ns, process.num_ctx_switches().voluntary)
     return spent
 
 
-def show(title: str, lines: dict[str, float], processes: dict[str, float]) -> None:
+def sleep_us() -> float:
+    """CPU microseconds of falling asleep in epoll and being woken, beside those of a look that finds something."""
+    ours, theirs = socket.socketpair()
+    if not os.fork():
+        ours.close()
+        while theirs.recv(1):
+            until_ns = perf_counter_ns() + 100_000
+            while perf_counter_ns() < until_ns:
+                pass
+            theirs.send(b"x")
+        os._exit(0)
+    theirs.close()
+    with select.epoll() as epoll:
+        epoll.register(ours, select.EPOLLIN)
+        asleep: list[int] = []
+        awake: list[int] = []
+        for _ in range(500):
+            ours.send(b"x")
+            for times in (asleep, awake):
+                begin = thread_time_ns()
+                epoll.poll(1.0)
+                times.append(thread_time_ns() - begin)
+            ours.recv(1)
+    ours.close()
+    os.wait()
+    return (statistics.median(asleep) - statistics.median(awake)) / 1000
+
+
+def batch_of(processes: dict[str, Process], longest: int) -> int:
+    """How many requests a round of the worker has, when it sleeps between rounds; `longest` when it does not."""
+    (worker,) = (process for name, process in processes.items() if name.startswith("worker"))
+    return max(1, min(longest, round(1 / worker.sleeps))) if worker.sleeps else longest
+
+
+def show(title: str, lines: dict[str, float], processes: dict[str, Process], batch: int) -> None:
     """A table, and how far the sum is from the whole."""
-    print(f"\n{title}\n\n| line | µs |\n|---|---|")
+    writer = processes["log"].took_us
+    lines["sleeping and waking"] = sleep_us() * sum(each.sleeps for name, each in processes.items() if name != "log")
+    lines["log writer, as measured"] = writer
+    print(f"\n{title}, {batch} a round\n\n| line | us |\n|---|---|")
     for line, took_us in lines.items():
         print(f"| {line} | {took_us:.2f} |")
-    log_us = sum(took_us for name, took_us in processes.items() if "log" in name)
-    whole_us = sum(processes.values())
-    total_us = sum(lines.values()) + log_us
-    print(f"| log writer, as measured | {log_us:.2f} |\n| **sum** | **{total_us:.2f}** |")
-    parts = ", ".join(f"{name} {took_us:.2f}" for name, took_us in processes.items())
+    whole_us = sum(process.took_us for process in processes.values())
+    total_us = sum(lines.values())
+    print(f"| **sum** | **{total_us:.2f}** |")
+    parts = ", ".join(f"{name} {process.took_us:.2f}" for name, process in processes.items())
     print(f"| measured: {parts} | {whole_us:.2f} ({total_us / whole_us - 1:+.0%}) |", flush=True)
 
 
@@ -376,7 +441,6 @@ def main() -> None:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.budget", description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=0, help="requests in a round (32; 16 where each connects)")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--only", default="keep-alive,socketpair,inherit")
@@ -386,17 +450,15 @@ def main() -> None:
         root = Path(folder)
         (root / "index.html").write_bytes(b"x" * BODY_BYTES)
         if "keep-alive" in only:
-            lines = keep_alive(root, arguments.rounds, arguments.batch or 32)
-            show(
-                "Over a connection that stays",
-                lines,
-                whole(root, "keep-alive", "inherit", arguments.clients, arguments.seconds),
-            )
+            processes = whole(root, "keep-alive", "inherit", arguments.clients, arguments.seconds)
+            batch = batch_of(processes, arguments.clients)
+            show("Over a connection that stays", keep_alive(root, arguments.rounds, batch), processes, batch)
         for ipc in ("socketpair", "inherit"):
             if ipc in only:
-                lines = connect(root, arguments.rounds // 2, arguments.batch or 16, ipc)
                 processes = whole(root, "connect", ipc, arguments.clients, arguments.seconds)
-                show(f"A connection a request, `{ipc}`", lines, processes)
+                batch = batch_of(processes, ROUND)
+                lines = connect(root, arguments.rounds // 2, batch, ipc)
+                show(f"A connection a request, `{ipc}`", lines, processes, batch)
 
 
 if __name__ == "__main__":
