@@ -9,6 +9,7 @@ from textwrap import wrap
 from typing import Any
 
 from wsrv.cli.benchchart import Page, bar, spans, spread
+from wsrv.cli.figures import shortened
 from wsrv.engine.bench.comparison import CONFIDENCE, FEWEST_ROUNDS, interval, winner
 from wsrv.engine.bench.document import PERCENTILES
 from wsrv.engine.bench.joined import tail
@@ -18,6 +19,8 @@ _LABEL = 14
 # Columns from which on there is room for more than what matters most, and those before the bars.
 _WIDE = 120
 _BEFORE_BARS = 39
+# What is shown of the name of a baseline.
+_NAME = 30
 _SHOWN = {"p50": "50 %", "p75": "75 %", "p90": "90 %", "p95": "95 %", "p99": "99 %", "p999": "99.9 %"}
 # The columns of the table that began this program: ApacheBench's figures by concurrency.
 _REPORT = (
@@ -166,7 +169,7 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
 
 def against(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """A run beside the one that the baseline `name` has."""
-    rows: list[tuple[str, ...]] = [(f"baseline {name}", "before", "now", "change")]
+    rows: list[tuple[str, ...]] = [(f"baseline {shortened(name, _NAME)}", "before", "now", "change")]
     for key in _AGAINST:
         values = figure(before, key), figure(now, key)
         if None in values:
