@@ -28,7 +28,7 @@ from wsrv.engine.shm.row import TAIL_WORD
 _MAX_STILLBIRTHS = 3
 _BACKOFF_NS = 100_000_000
 # Without room for another process: the longest wait before the next try.
-_MOST_BACKOFF_NS = 2_000_000_000
+_MOST_BACKOFF_NS = 500_000_000
 
 
 class Nursery:

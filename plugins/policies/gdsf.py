@@ -8,6 +8,7 @@
 import heapq
 from collections.abc import Iterable
 from itertools import count
+from math import inf
 from typing import ClassVar
 
 from wsrv.engine.cache.policy import Policy
@@ -22,6 +23,11 @@ MOST_DEAD = 64
 
 # Priority, number of the touch that gave it, key. Of equal priorities the one touched longest ago leaves first.
 Entry = tuple[float, int, bytes]
+
+
+def _worth(frequency: int, weight: int) -> float:
+    """What is asked for so often is worth; what weighs nothing is worth keeping for ever."""
+    return frequency * COST / weight if weight else inf
 
 
 class Gdsf(Weighed):
@@ -50,13 +56,13 @@ class Gdsf(Weighed):
         """Count, and raise the priority. KeyError when `key` is not held."""
         frequency = self._frequency[key] + 1
         self._frequency[key] = frequency
-        self._current[key] = (self._inflation + frequency * COST / (self._weights[key] or 1), self._touch(), key)
+        self._current[key] = (self._inflation + _worth(frequency, self._weights[key]), self._touch(), key)
 
     def admit(self, key: bytes, weight: int) -> list[bytes]:
         """Take in `key`, then let the lowest go until all fits: `key` itself, last, when it is the lowest."""
         if weight > self._capacity_bytes:
             return [key]
-        entry = (self._inflation + COST / (weight or 1), self._touch(), key)
+        entry = (self._inflation + _worth(1, weight), self._touch(), key)
         self._frequency[key] = 1
         self._current[key] = self._queued[key] = entry
         heapq.heappush(self._heap, entry)

@@ -187,8 +187,8 @@ def test_a_log_is_read_for_what_it_is_and_the_rest_is_counted(log: Path) -> None
 def test_of_a_log_it_says_which_cache_size_holds_the_bodies(log: Path, trace: Path) -> None:
     said = document(log)["choice"]
     sizes = {line.split()[6]: int(line.split()[9]) for line in log.read_text().splitlines()[1:] if '" 200 ' in line}
-    # A body of up to 16 KiB is held four times, a larger one once, and 6 KiB beside it.
-    weights = [6144 + size * (4 if size <= 16384 else 1) for size in sizes.values()]
+    # A body of up to 2 KiB is held four times, of up to 16 KiB twice, a larger one once, and 6 KiB beside it.
+    weights = [6144 + size * (4 if size <= 2048 else 2 if size <= 16384 else 1) for size in sizes.values()]
     assert said["cache_size_bytes"] == round(said["size_bytes"] * sum(weights) / sum(sizes.values()))
     wanted = (
         rf" --cache-policy {said['policy']} --cache-size \d+[KM]iB, times the number of workers that have one each\.$"
@@ -267,7 +267,7 @@ def test_a_file_that_is_not_there_is_usage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "why"),
     [
-        (["--policy", "pigeon"], "wsrv: --policy: no cache policy 'pigeon'; there are: lru, "),
+        (["--policy", "pigeon"], "wsrv: --policy: no cache policy 'pigeon'; there are: sieve, "),
         (["--size", "0"], "wsrv: --size: a cache of 0 bytes holds nothing\n"),
         (["--sample", "2"], "wsrv: Invalid value for '--sample': '2' is not a number above 0 and up to 1, or auto\n"),
         (["--sample", "nan"], "wsrv: Invalid value for '--sample': 'nan' is not a number above 0 and up to 1"),

@@ -104,6 +104,15 @@ def test_at_unit_weights_with_a_loop_through_the_trace(name: str, capacity: int)
     compare(name, BY_UNITS[name], capacity, with_a_loop(trace(OBJECTS, 0.9, REQUESTS, seed=5, unit=True)))
 
 
+@pytest.mark.parametrize("seed", [14, 15])
+@pytest.mark.parametrize("name", BY_BYTES)
+def test_with_objects_that_weigh_nothing(name: str, seed: int) -> None:
+    chance = random.Random(seed)
+    sizes = [chance.choice([0, 0, 1, 10, chance.randrange(1, 200), chance.randrange(1, 2000)]) for _ in range(300)]
+    keys = [min(299, int(chance.paretovariate(0.7))) for _ in range(6000)]
+    compare(name, BY_BYTES[name], 1000, [(b"%d" % key, sizes[key]) for key in keys])
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", BY_UNITS)
 def test_where_hardly_anything_fits(name: str, seed: int) -> None:
