@@ -20,9 +20,9 @@ from wsrv.engine.worker.clock import SECOND_NS
 from wsrv.engine.worker.prepared import Cached, Prepared, Shelf
 from wsrv.engine.worker.questions import Steps
 
-# A note takes up to 6 us, the way to it through the renewal included: this many a second are less than one percent of a
-# processor.
-BUDGET = 1_000
+# A note takes up to 6 us, the way to it through the renewal included, and as much again when it is told: this many a
+# second are half a percent of a processor.
+BUDGET = 400
 SLICE_NS = SECOND_NS // 50
 FIRST_PAUSE_NS = SECOND_NS // 50_000
 # How much longer a pause gets from one slice to the next.
