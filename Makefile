@@ -28,7 +28,7 @@ help:
 	@echo 'make test     all tests, in JOBS=3 processes (ARGS="-k lru" adds options of pytest)'
 	@echo 'make lint     ruff, mypy --strict, import contracts'
 	@echo 'make check    lint, all tests, then the built wheel in an empty environment'
-	@echo 'make bench    CPU time a request, beside nginx and whatever other servers are installed'
+	@echo 'make bench    CPU time a request, beside nginx and whatever other servers are installed; the table of the README'
 	@echo 'make fuzz     bytes that nobody thought of, 30 s for each target (FUZZ_SECONDS=300, ARGS="head toml", ARGS=--keep)'
 	@echo 'make pages    the manual pages and completion scripts anew, after a change of a command'
 	@echo 'make captures TERMINAL.md anew: what the commands show, from a server under load'
@@ -62,7 +62,7 @@ package: $(VENV)/ready-for-tests
 	$(BIN)/python tests/house/installed.py
 
 bench: $(VENV)/ready-for-tests
-	$(BIN)/python -m tests.bench.peers $(ARGS)
+	$(BIN)/python -m tests.bench.peers --into README.md $(ARGS)
 
 fuzz: $(VENV)/ready-for-fuzz
 	$(BIN)/python -m tests.fuzz.run --seconds $(FUZZ_SECONDS) $(ARGS)

@@ -9,12 +9,15 @@
 #   100 KB       100 connections that stay
 #   10 MB        4 connections that stay
 #   small files  2,000 files of 200 B to 8 KB, drawn by Zipf's law
+# With --into README.md the table takes the place of the one between the file's two marks.
 """CPU time a request of this server and of its peers, as a table."""
 
 import argparse
 import contextlib
 import os
+import platform
 import random
+import re
 import shutil
 import signal
 import socket
@@ -25,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from wsrv.engine.bench.fleet import Fleet
@@ -33,6 +37,14 @@ from wsrv.engine.bench.processes import cpu_seconds
 from wsrv.engine.bench.workload import request, target_of, zipf
 
 REFERENCE = "nginx"
+VERSIONS = {
+    "nginx": ("nginx", "-v"),
+    "h2o": ("h2o", "-v"),
+    "lighttpd": ("lighttpd", "-v"),
+    "caddy": ("caddy", "version"),
+    "static-web-server": ("static-web-server", "--version"),
+}
+BEGIN, END = "<!-- peers -->", "<!-- end of peers -->"
 START_SECONDS = 20
 FILES = 2000
 BACKLOG = 4096
@@ -201,6 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
+    parser.add_argument("--into", type=Path, help="a file with a place for the table")
     parser.add_argument("--only", help="kinds of load, separated by commas")
     arguments = parser.parse_args()
     kinds = {name: kind for name, kind in KINDS.items() if not arguments.only or name in arguments.only.split(",")}
@@ -227,16 +240,48 @@ def main() -> None:
                     # The first round warms up.
                     if number:
                         costs[name][kind].append(cost)
-    print(f"CPU us a request, and the ratio to {REFERENCE}: medians of {arguments.rounds} rounds\n")
-    print("| |", " | ".join(kinds), "|")
-    print("|---|" + "---|" * len(kinds))
+    found = table(costs, list(kinds), arguments.rounds)
+    print(found)
+    if arguments.into is not None:
+        put(found, arguments.into)
+
+
+def table(costs: dict[str, dict[str, list[float]]], kinds: Sequence[str], rounds: int) -> str:
+    """The medians, with what they were measured on."""
+    machine = f"{os.cpu_count()} CPUs, Linux {platform.release().split('-')[0]}, Python {platform.python_version()}"
+    lines = [
+        f"Microseconds of CPU a request, in brackets the ratio to {REFERENCE}; medians of {rounds} rounds, two",
+        f"processes and an access log each. {date.today()}, {machine}.",
+        "",
+        f"| | {' | '.join(kinds)} |",
+        "|---|" + "---|" * len(kinds),
+    ]
     for name, found in costs.items():
         cells = []
         for kind, each in found.items():
             against = costs.get(REFERENCE, {}).get(kind)
             ratio = statistics.median(a / b for a, b in zip(each, against, strict=True)) if against else None
             cells.append(f"{statistics.median(each):.1f}" + (f" ({ratio:.2f})" if ratio is not None else ""))
-        print(f"| {name} |", " | ".join(cells), "|")
+        lines.append(f"| {name}{version(name)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def version(name: str) -> str:
+    """The version of a peer, with a blank before it; empty of this server, and where it does not say."""
+    if name not in VERSIONS:
+        return ""
+    said = subprocess.run(VERSIONS[name], capture_output=True, text=True, timeout=START_SECONDS)
+    number = re.search(r"\d+(\.\d+)+", said.stdout + said.stderr)
+    return f" {number[0]}" if number else ""
+
+
+def put(found: str, file: Path) -> None:
+    """Set the table between the marks of `file`. Exits where there are none."""
+    before, begin, rest = file.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        sys.exit(f"{file} has no lines {BEGIN!r} and {END!r}")
+    file.write_text(f"{before}{begin}\n{found}{end}{after}")
 
 
 if __name__ == "__main__":
