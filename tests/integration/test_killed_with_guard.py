@@ -51,8 +51,12 @@ def test_a_worker_killed_with_a_guard_is_succeeded_by_one_that_finds_it_free(
                 whole = len(checkers.whole)
                 wait_for(lambda whole=whole: len(checkers.whole) > whole + 50, "answers")  # type: ignore[misc]
         assert checkers.faults == []
+        deaths = len(guards) - (scope == "shared")
+        wait_for(
+            lambda: sum(worker["restarts"] for worker in ground.stats()["workers"]) >= deaths,
+            "a successor for each death",
+        )
         stats = ground.stats()
-        assert sum(worker["restarts"] for worker in stats["workers"]) >= len(guards) - (scope == "shared")
         assert [queue["depth"] for queue in stats["queue"]] == [0 if ipc in DISPATCHING else None] * 2
         assert set(checkers.whole.values()) == {200}
         wait_for(
