@@ -10,6 +10,7 @@
 """Hooks for the whole suite."""
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
@@ -22,6 +23,11 @@ from tests.support.lint import Tap
 # readline, which pytest loads, exports the size of a terminal, and xdist's workers inherit it.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
+
+# A run in the background or under nohup is born deaf to these, and all that it starts; tests send them.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 # How long an example takes is the machine's affair: no test asserts a time.
 hypothesis.settings.register_profile("wsrv", deadline=None)
