@@ -69,6 +69,12 @@ class Slot:
     # What was hot with the worker that was here last, for the next one.
     legacy: tuple[bytes, ...] = ()
 
+    def vacate(self) -> None:
+        """Its worker is gone, or takes nothing more: what waits is for the next one."""
+        self.process = None
+        self.channel.vacated()
+        self.sent = self.channel.depth() or 0
+
     def load(self) -> int:
         """Connections that its worker has, and those that wait for it."""
         return self.sent if self.process is None else self.sent - self.process.row.gone()

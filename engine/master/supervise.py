@@ -155,9 +155,7 @@ class Nursery:
             return
         slot.legacy = self.warmth(slot)
         self._leavers.append(slot.process)
-        slot.process = None
-        slot.channel.vacated()
-        slot.sent = slot.channel.depth() or 0
+        slot.vacate()
         slot.restarts += 1
         self.start_worker(slot)
 
@@ -278,9 +276,7 @@ class Nursery:
         if process.ready:
             slot.legacy = self.warmth(slot)
         self._settle(process)
-        slot.process = None
-        slot.channel.vacated()
-        slot.sent = slot.channel.depth() or 0
+        slot.vacate()
         slot.queue.reset(slot.capacity - slot.sent)
         if slot in self.leaving:
             self._see_left(slot)

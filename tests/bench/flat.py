@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.bench.idle import Crowd
+from tests.bench.peers import answered
 from tests.bench.transports import Server
-from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.workload import request, target_of
 
@@ -43,14 +43,7 @@ def drive(port: int, targets: Sequence[str], picks: Sequence[int], processes: in
     target = target_of(f"http://127.0.0.1:{port}/")
     requests = tuple(request(target, path, True, ()) for path in targets)
     plan = Plan(address=target.address, requests=requests, picks=tuple(picks), **bounds)  # type: ignore[arg-type]
-    fleet = Fleet(plan, processes)
-    fleet.go()
-    while not fleet.wait(1):
-        pass
-    tally = fleet.result()
-    if tally.failures:
-        raise SystemExit(f"requests failed: {dict(tally.statuses)} {dict(tally.errors)}")
-    return tally.answers
+    return answered(plan, processes).answers
 
 
 def cost_us(server: Server, targets: Sequence[str], picks: Sequence[int], arguments: argparse.Namespace) -> float:

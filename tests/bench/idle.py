@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.bench.peers import answered
 from tests.bench.transports import Server
-from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.workload import request, target_of
 
@@ -106,13 +106,7 @@ def latency_ms(port: int, rate: float, seconds: float) -> tuple[float, float, fl
         keep_alive=True,
         rate=rate,
     )
-    fleet = Fleet(plan, 1)
-    fleet.go()
-    while not fleet.wait(1):
-        pass
-    tally = fleet.result()
-    if tally.failures:
-        raise SystemExit(f"requests failed: {dict(tally.statuses)} {dict(tally.errors)}")
+    tally = answered(plan)
     p50, p99, p999 = ((tally.percentile_ns(q, corrected=True) or 0) / 1e6 for q in (0.5, 0.99, 0.999))
     return p50, p99, p999
 

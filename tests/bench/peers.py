@@ -34,6 +34,7 @@ from pathlib import Path
 from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.processes import cpu_seconds
+from wsrv.engine.bench.tally import Tally
 from wsrv.engine.bench.workload import request, target_of, zipf
 
 REFERENCE = "nginx"
@@ -188,17 +189,23 @@ def running(command: Sequence[str], port: int, work: Path) -> Iterator[int]:
                 popen.wait()
 
 
-def cost_us(plan: Plan, pid: int) -> float:
-    """CPU microseconds a request."""
-    fleet = Fleet(replace(plan, warm_up_seconds=0), 1)
-    before = cpu_seconds(pid)
+def answered(plan: Plan, processes: int = 1) -> Tally:
+    """What came of a plan. Exits when a request failed."""
+    fleet = Fleet(plan, processes)
     fleet.go()
     while not fleet.wait(1):
         pass
     tally = fleet.result()
     if tally.failures:
         sys.exit(f"requests failed: {dict(tally.statuses)} {dict(tally.errors)}")
-    return (cpu_seconds(pid) - before) / tally.answers * 1e6
+    return tally
+
+
+def cost_us(plan: Plan, pid: int) -> float:
+    """CPU microseconds a request."""
+    before = cpu_seconds(pid)
+    answers = answered(replace(plan, warm_up_seconds=0)).answers
+    return (cpu_seconds(pid) - before) / answers * 1e6
 
 
 def free_port() -> int:

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,17 @@ def site(tmp_path: Path) -> Path:
     root.mkdir()
     (root / "index.html").write_text("<!doctype html><title>index</title>\n")
     return root
+
+
+@pytest.fixture
+def open_site() -> Iterator[Path]:
+    """A document root that other users reach, as they do not what pytest makes for root."""
+    with tempfile.TemporaryDirectory(prefix="wsrv-test-") as folder:
+        os.chmod(folder, 0o755)
+        root = Path(folder) / "site"
+        root.mkdir()
+        (root / "index.html").write_text("<!doctype html><title>index</title>\n")
+        yield root
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import os
 import pwd
 import re
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import bcrypt
@@ -103,14 +101,9 @@ def statuses(server: Server) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def site() -> Iterator[Path]:
-    """A document root that other users reach, as they do not what pytest makes for root."""
-    with tempfile.TemporaryDirectory(prefix="wsrv-test-") as folder:
-        os.chmod(folder, 0o755)
-        root = Path(folder) / "site"
-        root.mkdir()
-        (root / "index.html").write_text("<!doctype html><title>index</title>\n")
-        yield root
+def site(open_site: Path) -> Path:
+    """Workers of another user reach it."""
+    return open_site
 
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")

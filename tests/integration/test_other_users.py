@@ -7,8 +7,7 @@ import pwd
 import socket
 import stat
 import struct
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,9 @@ _STATS = json.dumps({"command": "stats"}).encode()
 
 
 @pytest.fixture
-def site() -> Iterator[Path]:
-    """A document root that other users reach, as they do not what pytest makes for root."""
-    with tempfile.TemporaryDirectory(prefix="wsrv-test-") as folder:
-        os.chmod(folder, 0o755)
-        root = Path(folder) / "site"
-        root.mkdir()
-        (root / "index.html").write_text("<!doctype html><title>index</title>\n")
-        yield root
+def site(open_site: Path) -> Path:
+    """Workers of another user reach it."""
+    return open_site
 
 
 def as_nobody(attempt: Callable[[], object]) -> str:
