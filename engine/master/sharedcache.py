@@ -36,11 +36,6 @@ NEEDS = (Need(_USER, LOCK), Need(_USER, SURVIVES_OWNER))
 _FRONTS_SHARE = 4
 
 
-def needs_of(settings: CacheSettings) -> tuple[Need, ...]:
-    """What a cache of these settings needs of the primitive."""
-    return NEEDS if settings.scope == SHARED else ()
-
-
 class SharedCache:
     """Made once, by the master, before the first fork."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.static.conftest import open_descriptors
+from tests.worker.guards import send_home
 from tests.worker.parts import FILES, HELD
 from tests.worker.workbench import Workbench
 
@@ -41,9 +42,7 @@ def make_bench(root: Path, _no_descriptor_left: None) -> Iterator[MakeBench]:
 
     yield make
     # Of all of them before any: each then waits until there are no pool threads at all.
-    for bench in made:
-        for guard in bench.locks:
-            guard.close()
+    send_home(*(bench.locks for bench in made))
     for bench in made:
         bench.close()
 

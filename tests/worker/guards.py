@@ -62,8 +62,8 @@ def guards(places: int) -> PoolLocks:
     return PoolLocks(Guard("pool_empty", places), Guard("pool_filled", 0), Guard("pool_mutex", 1))
 
 
-def send_home(locks: PoolLocks) -> None:
-    """End the pool's threads, and wait until they have ended."""
+def send_home(*pools: PoolLocks) -> None:
+    """End the threads of all pools that there are, and wait until they have ended."""
     report = threading.excepthook
 
     def report_but_the_end(args: threading.ExceptHookArgs) -> None:
@@ -72,8 +72,9 @@ def send_home(locks: PoolLocks) -> None:
 
     threading.excepthook = report_but_the_end
     try:
-        for guard in locks:
-            guard.close()
+        for locks in pools:
+            for guard in locks:
+                guard.close()
         for thread in threading.enumerate():
             if thread.name.startswith("wsrv-pool-"):
                 thread.join(BOUND_SECONDS)
