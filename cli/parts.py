@@ -30,8 +30,13 @@ def registry(environ: Mapping[str, str] = os.environ) -> "Registry":
 
 
 def names(kind: "Kind") -> list[str]:
-    """The names of the parts of one kind. Raises Stop."""
-    return registry().names(kind)
+    """The names of the parts of one kind; nothing is imported where there are built-ins alone. Raises Stop."""
+    from wsrv.plugins import inside
+    from wsrv.plugins.entrypoints import disabled, found
+
+    if any(found()):
+        return registry().names(kind)
+    return inside.names(kind, disabled(os.environ))
 
 
 def unknown(values: Mapping[str, "Value"], there: "Registry") -> list[str]:

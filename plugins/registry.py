@@ -22,6 +22,7 @@ from wsrv.plugins import hookspecs
 from wsrv.plugins.checks import Kind as Kind
 from wsrv.plugins.checks import faults
 from wsrv.plugins.entrypoints import DISABLE_VARIABLE
+from wsrv.plugins.inside import BUILTINS
 from wsrv.plugins.outside import Duplicate, LeftOut, Outsiders, PluginError, one_line
 
 # What a kind is called in a sentence, as the help of its option calls it.
@@ -37,27 +38,6 @@ HOOKS: Mapping[Kind, str] = {
     "transport": "wsrv_register_transports",
     "primitive": "wsrv_register_primitives",
     "policy": "wsrv_register_policies",
-}
-
-# In the order in which they are listed to a user: the default of each kind first.
-BUILTINS: Mapping[str, str] = {
-    "builtin.socketpair": "wsrv.plugins.transports.socketpair",
-    "builtin.pidfd_getfd": "wsrv.plugins.transports.pidfd_getfd",
-    "builtin.inherit": "wsrv.plugins.transports.inherit",
-    "builtin.reuseport": "wsrv.plugins.transports.reuseport",
-    "builtin.posix": "wsrv.plugins.primitives.posix",
-    "builtin.robust": "wsrv.plugins.primitives.robust",
-    "builtin.eventfd": "wsrv.plugins.primitives.eventfd",
-    "builtin.flock": "wsrv.plugins.primitives.flock",
-    "builtin.sieve": "wsrv.plugins.policies.sieve",
-    "builtin.lru": "wsrv.plugins.policies.lru",
-    "builtin.fifo": "wsrv.plugins.policies.fifo",
-    "builtin.clock": "wsrv.plugins.policies.clock",
-    "builtin.lfu": "wsrv.plugins.policies.lfu",
-    "builtin.s3fifo": "wsrv.plugins.policies.s3fifo",
-    "builtin.arc": "wsrv.plugins.policies.arc",
-    "builtin.gdsf": "wsrv.plugins.policies.gdsf",
-    "builtin.wtinylfu": "wsrv.plugins.policies.wtinylfu",
 }
 
 

@@ -8,10 +8,11 @@ import pytest
 
 from tests.cli.program import python
 from wsrv.engine.cache.policy import Policy
+from wsrv.plugins import inside
 from wsrv.plugins.hookspecs import hookimpl
 from wsrv.plugins.outside import Duplicate, PluginError
 from wsrv.plugins.policies.lru import Lru
-from wsrv.plugins.registry import Registry, UnknownPart, builtin_manager, load
+from wsrv.plugins.registry import HOOKS, Registry, UnknownPart, builtin_manager, load
 
 POLICIES = ["sieve", "lru", "fifo", "clock", "lfu", "s3fifo", "arc", "gdsf", "wtinylfu"]
 
@@ -39,6 +40,13 @@ def test_the_built_in_parts_are_there_by_name() -> None:
     assert registry.names("transport") == ["socketpair", "pidfd_getfd", "inherit", "reuseport"]
     assert registry.names("primitive") == ["posix", "robust", "eventfd", "flock"]
     assert registry.names("policy") == POLICIES
+
+
+@pytest.mark.parametrize("disabled", [(), ("builtin.sieve", "builtin.inherit", "builtin.flock")])
+def test_their_names_are_known_without_importing_them(disabled: tuple[str, ...]) -> None:
+    registry = load(disabled)
+    for kind in HOOKS:
+        assert inside.names(kind, disabled) == registry.names(kind)
 
 
 def test_a_chosen_part_is_the_registered_class() -> None:
