@@ -52,7 +52,7 @@ _EPILOG = """Figures for --require: rps, errors, answers, unsent, min, mean, sd,
 corrected.p50 … corrected.p999, client.cpu_share, server.cpu_us.
 
 Exit status: 0 measured, 1 a requirement is not met, 2 wrong usage, or a baseline of other settings,
-3 nothing answers at URL, 5 the server of its own cannot start, 130 interrupted.
+3 nothing answers at URL, or nobody is known by its name, 5 the server of its own cannot start, 130 interrupted.
 """
 
 
@@ -201,6 +201,7 @@ def command(
         benchsaved.write(Path(chart), svg)
     if interrupted:
         ctx.exit(INTERRUPTED)
+    benchrun.require_answers(found)
     if known is not None:
         benchsaved.require_alike(known, found)
         if not (as_json or as_csv):

@@ -25,12 +25,24 @@ from wsrv.engine.bench.document import document
 from wsrv.engine.bench.fleet import Fleet, Lost
 from wsrv.engine.bench.plan import Plan, Tls
 from wsrv.engine.bench.tally import Tally
-from wsrv.engine.bench.workload import BadTarget, Target
+from wsrv.engine.bench.workload import BadTarget, Target, UnknownHost
 
 DEFAULT_SECONDS = 10.0
 _SHOWN_SECONDS = 0.2
 # Descriptors that a process of the generator has beside its connections.
 _SPARE_FDS = 64
+
+_REDIRECTS = (301, 302, 303, 307, 308)
+# What is made of the kinds of errors where there is nothing else to show.
+_IN_WORDS = {
+    "refused": "the connection is refused",
+    "reset": "it resets the connection",
+    "closed": "it closes the connection without an answer",
+    "cut short": "it closes the connection before its answer is whole",
+    "malformed": "what it sends is not HTTP/1, or its head is too long",
+    "unasked": "it sends more answers than it was asked for",
+    "timeout": "nothing comes within --timeout",
+}
 
 Document = dict[str, Any]
 
@@ -144,6 +156,8 @@ def _subject(wanted: Wanted, options: Sequence[str] = ()) -> Iterator[Subject]:
 def _there(url: str) -> Subject:
     try:
         target = workload.target_of(url)
+    except UnknownHost as error:
+        raise Stop(NO_SERVER, str(error)) from error
     except BadTarget as error:
         raise Stop(USAGE, str(error)) from error
     if isinstance(target.address, str) or not target.is_local:
@@ -190,10 +204,20 @@ def _knock(wanted: Wanted, subject: Subject) -> None:
     if tally.errors:
         kind = next(iter(tally.errors))
         hint = "; --insecure accepts it" if kind.startswith("certificate") else ""
-        raise Stop(NO_SERVER, f"{subject.url} does not answer: {kind}{hint}")
-    for status in tally.statuses:
-        if status >= 400 and not wanted.paths:
+        raise Stop(NO_SERVER, f"{subject.url} does not answer: {_IN_WORDS.get(kind, kind)}{hint}")
+    for status in tally.statuses if not wanted.paths else ():
+        if status in _REDIRECTS:
+            warn(f"{subject.url} answers {status}: that is what is measured, not where it leads")
+        elif status >= 400:
             warn(f"{subject.url} answers {status}")
+
+
+def require_answers(found: Sequence[Document]) -> None:
+    """Stop where a run has had none: the first request was answered, and then nobody was there. Raises Stop."""
+    for each in found:
+        if not each["answers"]:
+            errors = ", ".join(f"{kind} {number:,}" for kind, number in each["errors"].items())
+            raise Stop(NO_SERVER, f"{each['url']} has answered nothing" + (f": {errors}" if errors else ""))
 
 
 def _run(wanted: Wanted, subject: Subject, what: str) -> tuple[Document, bool]:

@@ -61,8 +61,10 @@ def run(found: Mapping[str, Any], page: Page) -> list[str]:
     lines = [f"{found['url']}, {how}", ""]
     failures = _counts({**found["errors"], **{s: n for s, n in found["statuses"].items() if int(s) >= 400}})
     rate = f"{found['rps']:,.0f}/s" + (f" of {settings['rate']:,.0f}/s wanted" if settings["rate"] else "")
+    others = [f"{number:,} with status {s}" for s, number in found["statuses"].items() if s != "200" and int(s) < 400]
     for label, text in (
         ("answers", f"{found['answers']:,} in {found['seconds']:.2f} s: {rate}, {_size(found['bytes'])}"),
+        ("of them", ", ".join(others)),
         ("failed", f"{found['failures']:,}" + (f"  ({failures})" if failures else "")),
         ("not sent", f"{found['unsent']:,}: no connection was free" if found["unsent"] else ""),
         ("latency ms", _latency(latency)),

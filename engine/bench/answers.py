@@ -7,8 +7,8 @@
 from typing import NamedTuple
 
 _HEAD_END = b"\r\n\r\n"
-# Heads that are remembered: some files, a second each.
-_HEADS = 4096
+# Heads that are remembered: some files, a second each; none that is so long that those of a second would fill memory.
+_HEADS, _REMEMBERED_BYTES = 4096, 8 * 1024
 # An answer's head past this is not HTTP.
 _MAX_HEAD_BYTES = 256 * 1024
 
@@ -45,7 +45,9 @@ class Shapes:
         if shape is None:
             if len(self.known) >= _HEADS:
                 self.known.clear()
-            shape = self.known[head] = _shape(head)
+            shape = _shape(head)
+            if len(head) <= _REMEMBERED_BYTES:
+                self.known[head] = shape
         return shape
 
 
@@ -130,9 +132,9 @@ class Reader:
         """Look at a head; what is to be read on from: the answer's first byte, or nothing while the head has no end."""
         seen = self._buffer + piece
         end = seen.find(_HEAD_END)
+        if (len(seen) if end < 0 else end) > _MAX_HEAD_BYTES:
+            raise Malformed("an answer's head does not end")
         if end < 0:
-            if len(seen) > _MAX_HEAD_BYTES:
-                raise Malformed("an answer's head does not end")
             self._buffer = seen
             return b""
         self._buffer = b""

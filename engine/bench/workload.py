@@ -1,6 +1,7 @@
 # What to ask for, and of whom: a URL, a list of targets, and the order in which they are asked for.
 """Targets and workloads."""
 
+import contextlib
 import io
 import json
 import random
@@ -10,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from wsrv.engine.bench.plan import Address
@@ -22,12 +23,18 @@ ZIPF_PICKS = 1 << 17
 MOST_TARGETS = 1_000_000
 # The request line within a line of the combined and the common log format.
 _LOGGED = re.compile(r'"(?:GET|HEAD) (\S+)(?: HTTP/[\d.]+)?"')
+# An address of several that does not answer within this is passed by.
+_LOOK_SECONDS = 2.0
 _PORTS = {"http": 80, "https": 443}
 _SAFE = "/?&=%:@!$'()*+,;~-._[]"
 
 
 class BadTarget(ValueError):
     """A URL or a workload that cannot be asked for; the message is a sentence."""
+
+
+class UnknownHost(BadTarget):
+    """A URL whose host has no address."""
 
 
 class Target(NamedTuple):
@@ -50,7 +57,7 @@ class Target(NamedTuple):
 def target_of(url: str) -> Target:
     """The target that `url` names: `http://host:port/path` or `https://…`, short of `http://`, or `unix:/socket:/path`.
 
-    Raises BadTarget.
+    Raises BadTarget, and UnknownHost of its kind.
     """
     if url.startswith("unix:"):
         place, _, path = url.removeprefix("unix:").partition(":")
@@ -72,15 +79,27 @@ def target_of(url: str) -> Target:
     try:
         found = socket.getaddrinfo(parts.hostname, port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise BadTarget(f"{url}: the host {parts.hostname} is not known") from error
-    # IPv4 first: where a name has both, more servers listen there.
-    address = min(found, key=lambda each: each[0] != socket.AF_INET)[4]
+        raise UnknownHost(f"{url}: the host {parts.hostname} is not known") from error
+    address = _that_listens(sorted(found, key=lambda each: each[0] != socket.AF_INET))
     host = parts.netloc.rpartition("@")[2]
     target = parts.path or "/"
     if parts.query:
         target += f"?{parts.query}"
     name = parts.hostname if parts.scheme == "https" else ""
     return Target((str(address[0]), int(address[1])), host, f"{parts.scheme}://{host}", target, name)
+
+
+def _that_listens(found: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The first of a name's addresses at which somebody listens; the first of all where nobody does, or there is one.
+
+    Given with IPv4 first: where a name has both, as localhost, most servers listen there, but not all.
+    """
+    for family, kind, *_, address in found if len(found) > 1 else ():
+        with contextlib.suppress(OSError), socket.socket(family, kind) as sock:
+            sock.settimeout(_LOOK_SECONDS)
+            sock.connect(address)
+            return tuple(address)
+    return tuple(found[0][4])
 
 
 def request(target: Target, path: str, keep_alive: bool, fields: Sequence[tuple[str, str]]) -> bytes:

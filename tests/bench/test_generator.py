@@ -1,13 +1,13 @@
 """The load generator against servers that do as the test says."""
 
-import contextlib
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from tests.support.answering import Start, always, conversations, requests
 from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.tally import Tally
@@ -16,78 +16,11 @@ from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-Conversation = Callable[[socket.socket], None]
-
-
-class Answering:
-    """A server whose every connection is one `conversation`."""
-
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
-        self._threads: list[threading.Thread] = []
-        self._over = False
-        self._acceptor = threading.Thread(target=self._accept)
-        self._acceptor.start()
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, port = self._listener.getsockname()
-        return host, port
-
-    def _accept(self) -> None:
-        while True:
-            sock, _ = self._listener.accept()
-            if self._over:
-                sock.close()
-                return
-            thread = threading.Thread(target=self._serve, args=(sock,))
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, sock: socket.socket) -> None:
-        with sock, contextlib.suppress(OSError):
-            sock.settimeout(20)
-            self._conversation(sock)
-
-    def end(self) -> None:
-        self._over = True
-        socket.create_connection(self.address).close()
-        for thread in [self._acceptor, *self._threads]:
-            thread.join(20)
-            assert not thread.is_alive()
-        self._listener.close()
-
 
 @pytest.fixture
-def answering() -> Iterator[Callable[[Conversation], tuple[str, int]]]:
-    servers: list[Answering] = []
-
-    def start(conversation: Conversation) -> tuple[str, int]:
-        servers.append(Answering(conversation))
-        return servers[-1].address
-
-    yield start
-    for server in servers:
-        server.end()
-
-
-def requests(sock: socket.socket) -> Iterator[bytes]:
-    """Each request that comes, whole."""
-    seen = b""
-    while piece := sock.recv(65536):
-        seen += piece
-        while b"\r\n\r\n" in seen:
-            head, _, seen = seen.partition(b"\r\n\r\n")
-            yield head
-
-
-def always(answer: bytes) -> Conversation:
-    def converse(sock: socket.socket) -> None:
-        for _ in requests(sock):
-            sock.sendall(answer)
-
-    return converse
+def answering() -> Iterator[Start]:
+    with conversations() as start:
+        yield start
 
 
 def plan(address: tuple[str, int]) -> Plan:
@@ -100,9 +33,6 @@ def carried_out(plan: Plan, processes: int = 1) -> Tally:
     while not fleet.wait(1):
         pass
     return fleet.result()
-
-
-Start = Callable[[Conversation], tuple[str, int]]
 
 
 @pytest.mark.parametrize("processes", [1, 3])

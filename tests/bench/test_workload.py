@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -104,3 +105,12 @@ def test_draws_follow_zipfs_law() -> None:
     for rank in (1, 2, 5, 20):
         expected = total / rank / norm
         assert abs(drawn[rank - 1] - expected) < 5 * expected**0.5
+
+
+def test_of_several_addresses_of_a_name_the_one_that_listens_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as listener:
+        port = listener.getsockname()[1]
+        both = [(socket.AF_INET6, 1, 6, "", ("::1", port, 0, 0)), (socket.AF_INET, 1, 6, "", ("127.0.0.1", port))]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+        assert target_of(f"http://localhost:{port}/").address == ("::1", port)
+    assert target_of(f"http://localhost:{port}/").address == ("127.0.0.1", port)

@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 ROOMS = {"cli": "cli", "engine": "engine", "plugins": "plugins", "tests/suites": "testing", "www": "www"}
 TOP = (
     "ARCHITECTURE.md",
+    "BENCH.md",
     "CHANGELOG.md",
     "CONFIG.md",
     "DECISIONS.md",
