@@ -19,6 +19,8 @@ from wsrv.cli.workers import server_options
 _LABEL_WIDTH = 13
 _WIDTH = 80
 _NOTHING = "-"
+# Columns of the workers' table that go, the first one first, where it is too wide.
+_LEAST = ("pid", "restarts", "heartbeat", "connections")
 
 
 @click.command("stats")
@@ -77,7 +79,7 @@ def table(document: Mapping[str, Any], width: int = _WIDTH) -> list[str]:
         ("log", [f"{_count(document['log_dropped'])} lines dropped"] if document.get("log_dropped") else []),
     ):
         lines += _row(label, texts, width)
-    return [*lines, "", *_workers(document.get("workers"))]
+    return [*lines, "", *_workers(document.get("workers"), width)]
 
 
 def _requests(document: Mapping[str, Any]) -> list[str]:
@@ -119,7 +121,8 @@ def _counts(counts: Any) -> list[str]:
     return [f"{_plain(key)}: {_count(count)}" for key, count in sorted(_mapping(counts).items()) if count]
 
 
-def _workers(workers: Any) -> list[str]:
+def _workers(workers: Any, width: int) -> list[str]:
+    """A line a worker; where there is little room, without what matters least."""
     heads = ("worker", "pid", "restarts", "requests", "connections", "heartbeat")
     rows = [
         (
@@ -132,7 +135,11 @@ def _workers(workers: Any) -> list[str]:
         )
         for worker in workers or []
     ]
-    return _columns([heads, *rows])
+    columns = list(zip(heads, *rows, strict=True))
+    for least in _LEAST:
+        if sum(max(map(len, column)) + 2 for column in columns) - 2 > width:
+            columns = [column for column in columns if column[0] != least]
+    return _columns(list(zip(*columns, strict=True)))
 
 
 def sync_table(document: Mapping[str, Any]) -> list[str]:

@@ -53,10 +53,11 @@ BACKLOG = 4096
 Command = Callable[[Path, Path, int], Sequence[str]]
 
 
-def _nginx(root: Path, work: Path, port: int) -> Sequence[str]:
+def nginx(root: Path, work: Path, port: int, workers: int = 2) -> Sequence[str]:
+    """What starts nginx."""
     file = work / "nginx.conf"
     file.write_text(
-        f"worker_processes 2; daemon off; pid {work}/nginx.pid; error_log {work}/nginx.error;\n"
+        f"worker_processes {workers}; daemon off; pid {work}/nginx.pid; error_log {work}/nginx.error;\n"
         "events { worker_connections 16384; }\n"
         f"http {{ access_log {work}/nginx.log combined buffer=64k flush=1s; sendfile on; tcp_nopush on;\n"
         "keepalive_requests 1000000000; open_file_cache max=10000; default_type text/plain;\n"
@@ -114,7 +115,7 @@ def _wsrv(*options: str) -> Command:
 SERVERS: dict[str, Command] = {
     "wsrv": _wsrv(),
     "wsrv --ipc inherit": _wsrv("--ipc", "inherit"),
-    "nginx": _nginx,
+    "nginx": nginx,
     "h2o": _h2o,
     "lighttpd": _lighttpd,
     "caddy": _caddy,

@@ -42,8 +42,8 @@ class Server:
     def __init__(self, root: Path, ipc: str, workers: int, *more: str, prefix: tuple[str, ...] = ()) -> None:
         """`more` are options of serve; `prefix` is a program that starts it."""
         self._folder = tempfile.TemporaryDirectory()
-        self._runtime = f"{self._folder.name}/run"
-        places = ("--port", "0", "--name", "bench", "--runtime-dir", self._runtime)
+        self.runtime = f"{self._folder.name}/run"
+        places = ("--port", "0", "--name", "bench", "--runtime-dir", self.runtime)
         options = ("--ipc", ipc, "--workers", str(workers), "--log-file", f"{self._folder.name}/log")
         command = (*prefix, *WSRV, "serve", str(root), *places, *options, *more)
         self._popen = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -68,7 +68,7 @@ class Server:
         return spent
 
     def stats(self) -> dict[str, Any]:
-        command = (*WSRV, "stats", "--json", "--runtime-dir", self._runtime, "--name", "bench")
+        command = (*WSRV, "stats", "--json", "--runtime-dir", self.runtime, "--name", "bench")
         found: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         return found
 

@@ -232,3 +232,17 @@ def test_sync_and_json_exclude_each_other(tmp_path: Path) -> None:
     run = stats(tmp_path, "--sync", "--json")
     assert run.returncode == 2
     assert "the JSON has `sync_objects` in it" in run.stderr
+
+
+def test_where_there_is_little_room_columns_of_workers_go_that_matter_least() -> None:
+    tables = {width: table(DOCUMENT, width)[-3:] for width in (80, 50, 40, 20)}
+    for width, lines in tables.items():
+        assert max(map(len, lines)) <= width
+        assert [line.split()[0] for line in lines] == ["worker", "0", "1"]
+    heads = [lines[0].split() for lines in tables.values()]
+    assert heads == [
+        ["worker", "pid", "restarts", "requests", "connections", "heartbeat"],
+        ["worker", "restarts", "requests", "connections", "heartbeat"],
+        ["worker", "requests", "connections", "heartbeat"],
+        ["worker", "requests"],
+    ]

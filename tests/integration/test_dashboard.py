@@ -131,6 +131,10 @@ def test_numbers_move_under_load_and_equal_what_stats_prints(servers: Servers, r
         page, lambda: page.evaluate("document.documentElement.scrollWidth") == 390, "the page to be as wide as a phone"
     )
     assert serious(page) == []
+    # A table that is wider has a shadow where it goes on; and no loop turned 0 µs ago.
+    shaded = "getComputedStyle(document.querySelector('#workers').parentElement).backgroundAttachment"
+    assert page.evaluate(shaded) == "local, local, scroll, scroll"
+    assert "\t0 µs ago" not in page.locator("#workers").inner_text()
     assert heard.complaints == []
     assert all(url.startswith(f"{server.url}/_wsrv/") for url in heard.statuses)
     assert set(heard.statuses.values()) == {200}

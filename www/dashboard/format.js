@@ -31,6 +31,9 @@ export const milliseconds = number => {
   return number < 1 ? SHORT.format(number * 1000) + ' µs' : SHORT.format(number) + ' ms'
 }
 
+// What was less than a millisecond ago is nothing that a page can tell apart from this moment.
+export const ago = seconds => (seconds < 0.001 ? 'just now' : `${milliseconds(seconds * 1000)} ago`)
+
 export const percent = share => (share === null || Number.isNaN(share) ? NONE : SHORT.format(share * 100) + ' %')
 
 export const duration = seconds => {

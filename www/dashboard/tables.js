@@ -1,6 +1,6 @@
 // Tables whose rows stay while their cells change, so that what is selected or read stays where it is.
 
-import { bytes, clock, count, milliseconds, NONE, percent, rate } from './format.js'
+import { ago, bytes, clock, count, milliseconds, NONE, percent, rate } from './format.js'
 
 const SVG = 'http://www.w3.org/2000/svg'
 
@@ -76,7 +76,7 @@ export function workers(stats, per) {
       queue.depth === null
         ? 'the kernel’s'
         : bar(`${count(queue.depth)} of ${count(queue.capacity)}`, queue.depth / queue.capacity, queue.depth > queue.capacity / 2 ? 'wrong' : ''),
-      number(gone ? 'no process' : beat === null ? 'starting' : `${milliseconds(beat * 1000)} ago`, gone || stalled ? 'wrong' : ''),
+      number(gone ? 'no process' : beat === null ? 'starting' : ago(beat), gone || stalled ? 'wrong' : ''),
       number(count(worker.restarts), worker.restarts ? 'watch' : ''),
       number(gone ? NONE : String(worker.pid)),
     ]

@@ -1,6 +1,6 @@
 // What is wrong, in sentences, the worst first. Nothing wrong is a sentence too.
 
-import { count, milliseconds, percent, plural, rate } from './format.js'
+import { ago, count, milliseconds, percent, plural, rate } from './format.js'
 
 const STALLED_SECONDS = 3
 const SLOW_MS = 1000
@@ -18,7 +18,7 @@ export function findings(live, past, state) {
   for (const worker of stats.workers) {
     if (worker.pid === null) found.push(wrong(`Worker ${worker.slot} has no process.`))
     else if (worker.heartbeat_age_seconds > STALLED_SECONDS) {
-      found.push(wrong(`Worker ${worker.slot} stands still: its loop last turned ${milliseconds(worker.heartbeat_age_seconds * 1000)} ago.`))
+      found.push(wrong(`Worker ${worker.slot} stands still: its loop last turned ${ago(worker.heartbeat_age_seconds)}.`))
     }
     if (worker.restarts) found.push(watch(`Worker ${worker.slot} was replaced ${worker.restarts === 1 ? 'once' : `${count(worker.restarts)} times`} since the start.`))
   }
