@@ -150,6 +150,7 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
     number = min(map(len, runs.values()))
     intervals = f"their {100 * CONFIDENCE:.0f} % intervals"
     seen = intervals if number >= FEWEST_ROUNDS else f"what was seen (intervals take {FEWEST_ROUNDS} rounds)"
+    why = "chance explains it" if number >= FEWEST_ROUNDS else f"too few rounds, {number}"
     lines += ["", f"medians of {number} interleaved rounds, and {seen}:"]
     label = max(_LABEL, *(len(name) + 2 for name in runs))
     for key, heading, more, form in COMPARED:
@@ -158,7 +159,7 @@ def comparison(axis: str, runs: Mapping[str, Sequence[Mapping[str, Any]]], page:
             continue
         values = {name: [figure(each, key) or 0.0 for each in rounds] for name, rounds in runs.items()}
         best = winner(values, more)
-        lines += ["", f"{heading}: " + (f"{best} is best" if best else "no winner: chance explains it")]
+        lines += ["", f"{heading}: " + (f"{best} is best" if best else f"no winner: {why}")]
         most = max(high for _, _, high in found.values())
         ranges = {name: f"{form.format(low)}-{form.format(high)}" for name, (_, low, high) in found.items()}
         left = label + max(map(len, ranges.values())) + 2
