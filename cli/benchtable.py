@@ -68,12 +68,20 @@ def run(found: Mapping[str, Any], page: Page) -> list[str]:
         ("failed", f"{found['failures']:,}" + (f"  ({failures})" if failures else "")),
         ("not sent", f"{found['unsent']:,}: no connection was free" if found["unsent"] else ""),
         ("latency ms", _latency(latency)),
+        ("processing ms", _processing(found["processing_ms"])),
     ):
         lines += _row(label, text, page.columns) if text else []
     lines += ["", *_percentiles(latency, found["corrected_ms"], page), "", *_server(found, page.columns)]
     client = found["client"]
     lines.append(f"{'client':<{_LABEL}}busy {100 * client['cpu_share']:.0f} % of the time")
     return [line.rstrip() for line in lines]
+
+
+def _processing(spread: Mapping[str, Any]) -> str:
+    """Of connections that were made for a request: how long it took from when that was sent."""
+    if spread["p50"] is None:
+        return ""
+    return f"p50 {_ms(spread['p50'])}, p90 {_ms(spread['p90'])}, p99 {_ms(spread['p99'])}: from when it was sent"
 
 
 def _percentiles(seen: Mapping[str, Any], corrected: Mapping[str, Any], page: Page) -> list[str]:

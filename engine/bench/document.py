@@ -8,6 +8,7 @@ from typing import Any
 
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.tally import Tally
+from wsrv.engine.shm.histogram import percentile_ns
 
 SCHEMA = 1
 PERCENTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -28,6 +29,7 @@ def document(url: str, plan: Plan, processes: int, tally: Tally, settings: Mappi
     """What `tally` says of a run of `plan` by `processes`. `settings`: what else decides on the figures."""
     raw = {name: milliseconds(tally.percentile_ns(fraction)) for name, fraction in PERCENTILES.items()}
     corrected = {name: milliseconds(tally.percentile_ns(f, corrected=True)) for name, f in PERCENTILES.items()}
+    processing = {name: milliseconds(percentile_ns(tally.processing, f)) for name, f in PERCENTILES.items()}
     none = not tally.answers
     return {
         "schema": SCHEMA,
@@ -60,6 +62,7 @@ def document(url: str, plan: Plan, processes: int, tally: Tally, settings: Mappi
             "max": None if none else milliseconds(tally.most_ns),
         },
         "corrected_ms": corrected,
+        "processing_ms": processing,
         "curve": _curve(tally),
         "client": _client(plan, tally),
     }

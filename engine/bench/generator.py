@@ -5,7 +5,8 @@
 #         ─> connected: send what is due
 #
 # Rule 1: a request is timed from just before its first byte is written (a connection a request: before it is connected)
-#         to just after the last byte of its answer was read. One clock reading ends one request and begins the next.
+#         to just after the last byte of its answer was read. Of a connection a request it is known besides how much of
+#         that comes after the request was sent.
 # Rule 2: what fails is counted by its kind, and the connection made anew; a run ends for no fault of the server's.
 # Rule 3: with a rate, requests are due at even distances, whatever the server does. One that is due while every
 #         connection waits is sent by the first that is free, and counts from when it was due.
@@ -14,25 +15,22 @@
 import errno
 import gc
 import select
-from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns, process_time_ns
 
-from wsrv.engine.bench.answers import Malformed, Reader, Shapes
+from wsrv.engine.bench.answers import Malformed, Reader
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.schedule import Schedule
 from wsrv.engine.bench.tally import Tally
-from wsrv.engine.bench.wire import kind_of, wire_of
+from wsrv.engine.bench.turns import EDGES, EVENTS, HEAD_END, Client, Events, Turns
+from wsrv.engine.bench.wire import kind_of
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 
-# What one read asks for: to ask for much costs, in fresh pages, even where little comes. It grows with the answers.
-_READ_BYTES, _MOST_READ_BYTES = 16 * 1024, 1024 * 1024
-_EVENTS = 256
+_MOST_READ_BYTES = 1024 * 1024
 _SECOND_NS = 1_000_000_000
 _SWEEP_NS = _SECOND_NS // 10
 # How long epoll is asked to wait in whole milliseconds; what is less is waited for by select, which takes microseconds.
 _COARSE_NS = 2_000_000
-_HEAD_END = b"\r\n\r\n"
 # A connection that could not be had is asked for again after this long.
 _RETRY_NS = _SECOND_NS // 100
 _ENDLESS = 1 << 62
@@ -41,47 +39,14 @@ _ENDLESS = 1 << 62
 ANSWERS, FAILURES, STOP, WORDS = 0, 1, 2, 3
 
 
-class Client:
-    """One connection, or what will be one.
-
-    `waiting`: requests under way; they count from `due_ns` and were sent at `sent_ns`. `unsent`: what the socket has
-    not taken yet of them. `reader` is there while an answer is in pieces. `retry_ns`: when to try to connect again.
-    """
-
-    __slots__ = ("due_ns", "fd", "reader", "retry_ns", "sent_ns", "unsent", "waiting")
-
-    def __init__(self) -> None:
-        self.fd = -1
-        self.waiting = 0
-        self.due_ns = 0
-        self.sent_ns = 0
-        self.unsent = b""
-        self.reader: Reader | None = None
-        self.retry_ns = 0
-
-
-class Generator:
+class Generator(Turns):
     """Carries out a plan; `words` are shared with whoever watches."""
 
     def __init__(self, plan: Plan, words: "memoryview[int]") -> None:
-        self._plan = plan
+        super().__init__(plan)
         self._words = words
-        self._epoll = select.epoll()
-        self._shapes = Shapes()
-        self._tally = Tally()
-        self._open: dict[int, Client] = {}
-        self._free: deque[Client] = deque(Client() for _ in range(plan.connections))
-        self._under_way = 0
-        # Of the answers of a round.
-        self._took_ns: list[int] = []
-        self._statuses: list[int] = []
-        # Requests that may still be sent.
-        self._budget = 0
-        self._at = 0
-        self._read_bytes = _READ_BYTES
-        self._picks = plan.picks
-        self._requests = plan.requests
-        self._wire = wire_of(plan)
+        # Whether requests wait until epoll says that their connection stands. TLS has a handshake to make first.
+        self._by_edges = not plan.keep_alive and plan.tls is None
 
     def run(self, warm: Callable[[], None] = lambda: None) -> Tally:
         """Carry the plan out; what was counted of it, without the warm-up. `warm` is called when that is over, and
@@ -110,7 +75,9 @@ class Generator:
         sweep_ns = now_ns + _SWEEP_NS
         self._budget = number
         schedule = Schedule(self._plan.rate, began_ns) if self._plan.rate else None
-        simple = schedule is None and self._plan.keep_alive and self._plan.pipeline == 1
+        turn = None
+        if schedule is None and self._plan.pipeline == 1 and (self._plan.keep_alive or self._by_edges):
+            turn = self._again if self._plan.keep_alive else self._anew
         while True:
             over = now_ns >= end_ns or self._words[STOP]
             if schedule is not None:
@@ -122,8 +89,8 @@ class Generator:
             if not self._under_way and not self._budget:
                 break
             events = self._wait(schedule, now_ns, end_ns)
-            if simple:
-                events = self._turn(events)
+            if turn is not None:
+                events = turn(events, min(sweep_ns, end_ns))
             for fd, _ in events:
                 client = self._open.get(fd)
                 if client is None:
@@ -141,72 +108,17 @@ class Generator:
         if schedule is not None:
             self._tally.unsent = schedule.unsent(end_ns) if number == _ENDLESS else 0
 
-    def _turn(self, events: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Take the answers that came whole and as expected, and send the next requests; the events left over.
-
-        What most of a run consists of: one request under way a connection, sent when the last was answered.
-        """
-        clients, known, clock = self._open, self._shapes.known, monotonic_ns
-        requests, picks, at, end = self._requests, self._picks, self._at, len(self._picks)
-        read, write, read_bytes = self._wire.read, self._wire.write, self._read_bytes
-        took_ns, statuses = self._took_ns, self._statuses
-        others: list[tuple[int, int]] = []
-        received = 0
-        budget = self._budget
-        for event in events:
-            fd = event[0]
-            client = clients[fd]
-            if (
-                not budget
-                or event[1] != select.EPOLLIN
-                or client.reader is not None
-                or client.unsent
-                or not client.waiting
-            ):
-                others.append(event)
-                continue
-            try:
-                piece = read(fd, read_bytes)
-            except OSError:
-                others.append(event)
-                continue
-            now_ns = clock()
-            shape = known.get(piece[: piece.find(_HEAD_END)])
-            if shape is None or shape.length != len(piece) or shape.close or shape.status < 200:
-                self._take(client, piece, now_ns, True)
-                budget = self._budget
-                at = self._at
-                continue
-            took_ns.append(now_ns - client.sent_ns)
-            statuses.append(shape.status)
-            received += len(piece)
-            client.sent_ns = client.due_ns = now_ns
-            request = requests[picks[at]]
-            at = at + 1 if at + 1 < end else 0
-            budget -= 1
-            try:
-                gone = write(fd, request)
-            except OSError:
-                gone = 0
-            if gone != len(request):
-                client.unsent = request[gone:]
-                self._epoll.modify(fd, self._wire.awaits(fd))
-            self._budget = budget
-            self._at = at
-        self._tally.received_bytes += received
-        return others
-
-    def _wait(self, schedule: "Schedule | None", now_ns: int, end_ns: int) -> list[tuple[int, int]]:
+    def _wait(self, schedule: Schedule | None, now_ns: int, end_ns: int) -> Events:
         """What has happened, or nothing when something is due."""
         pause_ns = min(_SWEEP_NS, max(0, end_ns - now_ns)) if self._budget else _SWEEP_NS
         if self._free and self._budget:
             soonest_ns = self._free[0].retry_ns if schedule is None else schedule.next_ns
             pause_ns = min(pause_ns, max(0, soonest_ns - now_ns))
         if pause_ns >= _COARSE_NS:
-            return self._epoll.poll((pause_ns - _COARSE_NS // 2) // 1_000_000 / 1000, _EVENTS)
+            return self._epoll.poll((pause_ns - _COARSE_NS // 2) // 1_000_000 / 1000, EVENTS)
         if pause_ns:
             select.select([self._epoll], [], [], pause_ns / 1e9)
-        return self._epoll.poll(0, _EVENTS)
+        return self._epoll.poll(0, EVENTS)
 
     def _send_at_will(self, now_ns: int) -> None:
         """Let every free connection send."""
@@ -216,9 +128,10 @@ class Generator:
             if client.retry_ns > now_ns:
                 free.append(client)
             else:
+                now_ns = monotonic_ns()
                 self._send(client, now_ns, now_ns)
 
-    def _send_due(self, schedule: "Schedule", now_ns: int) -> None:
+    def _send_due(self, schedule: Schedule, now_ns: int) -> None:
         """Send what is due, as far as there are free connections."""
         free, late = self._free, self._tally.late
         was_free = schedule.was_free
@@ -237,9 +150,12 @@ class Generator:
         self._under_way += number
         client.waiting = number
         client.due_ns = due_ns
-        client.sent_ns = now_ns
+        client.began_ns = now_ns
         request = self._next() if number == 1 else b"".join(self._next() for _ in range(number))
         if client.fd < 0 and not self._connect(client):
+            return
+        if self._by_edges:
+            client.unsent = request
             return
         try:
             gone = self._wire.write(client.fd, request)
@@ -258,7 +174,7 @@ class Generator:
         return self._requests[self._picks[at]]
 
     def _connect(self, client: Client) -> bool:
-        """Begin a connection. Over loopback it stands at once, and the request can follow."""
+        """Begin a connection; whether that went well."""
         try:
             fd = self._wire.connect()
         except OSError as error:
@@ -267,22 +183,25 @@ class Generator:
         client.fd = fd
         client.reader = None
         self._open[fd] = client
-        self._epoll.register(fd, select.EPOLLIN)
+        self._epoll.register(fd, EDGES if self._by_edges else select.EPOLLIN)
         self._tally.connections += 1
         return True
 
     def _write(self, client: Client) -> None:
-        """Send the rest of what the socket did not take."""
+        """Send what waits, or the rest of what the socket did not take."""
+        client.sent_ns = monotonic_ns()
         try:
             gone = self._wire.write(client.fd, client.unsent)
         except BlockingIOError:
-            self._epoll.modify(client.fd, self._wire.awaits(client.fd))
+            if not self._by_edges:
+                self._epoll.modify(client.fd, self._wire.awaits(client.fd))
             return
         except OSError as error:
             self._fail(client, kind_of(error))
             return
         client.unsent = client.unsent[gone:]
         if not client.unsent:
+            # By level from now on: of what has come before, no edge will tell.
             self._epoll.modify(client.fd, select.EPOLLIN)
 
     def _read(self, client: Client, at_will: bool) -> None:
@@ -302,7 +221,7 @@ class Generator:
         if len(piece) == self._read_bytes < _MOST_READ_BYTES:
             self._read_bytes *= 2
         if client.reader is None and client.waiting == 1:
-            shape = self._shapes.known.get(piece[: piece.find(_HEAD_END)])
+            shape = self._shapes.known.get(piece[: piece.find(HEAD_END)])
             if shape is not None and shape.length == len(piece) and shape.status >= 200:
                 self._answered(client, shape.status, now_ns)
                 self._next_turn(client, shape.close, now_ns, at_will)
@@ -311,6 +230,7 @@ class Generator:
 
     def _read_on(self, client: Client, piece: bytes, now_ns: int, at_will: bool) -> None:
         reader = client.reader
+        is_new = reader is None
         if reader is None:
             reader = client.reader = Reader(self._shapes)
         try:
@@ -337,20 +257,26 @@ class Generator:
                 self._next_turn(client, close, now_ns, at_will)
             elif close:
                 self._close(client)
+        elif self._by_edges and is_new:
+            # What is there already makes no edge.
+            self._epoll.modify(client.fd, select.EPOLLIN)
 
     def _answered(self, client: Client, status: int, now_ns: int) -> None:
         """Note an answer."""
         client.waiting -= 1
         self._under_way -= 1
-        self._took_ns.append(now_ns - client.sent_ns)
+        self._took_ns.append(now_ns - client.began_ns)
+        if not self._plan.keep_alive:
+            self._processing_ns.append(now_ns - client.sent_ns)
         self._statuses.append(status)
         if self._plan.rate:
             self._tally.corrected[bucket_of((now_ns - client.due_ns) >> UNIT_SHIFT)] += 1
 
     def _count(self) -> None:
-        """Count the answers of a round."""
-        self._tally.count(self._took_ns, self._statuses)
+        """Count the answers since the last time."""
+        self._tally.count(self._took_ns, self._statuses, self._processing_ns)
         self._took_ns.clear()
+        self._processing_ns.clear()
         self._statuses.clear()
         self._words[ANSWERS] = self._tally.answers
 
@@ -358,6 +284,7 @@ class Generator:
         """The connection is free: close it, or let it send at once."""
         if close or not self._plan.keep_alive:
             self._close(client)
+            now_ns = monotonic_ns()
         if at_will and self._budget and not self._free:
             self._send(client, now_ns, now_ns)
         else:
@@ -385,5 +312,5 @@ class Generator:
         """Give up what has waited for too long."""
         oldest_ns = now_ns - int(self._plan.timeout_seconds * _SECOND_NS)
         for client in list(self._open.values()):
-            if client.waiting and client.sent_ns < oldest_ns:
+            if client.waiting and client.began_ns < oldest_ns:
                 self._fail(client, "timeout")

@@ -19,6 +19,7 @@ from wsrv.engine.shm.histogram import BUCKET_TABLE, BUCKETS, UNIT_SHIFT, bucket_
 
 UNIT_NS = 1024
 _TABLE_UNITS = len(BUCKET_TABLE)
+_HISTOGRAMS = ("raw", "corrected", "processing", "late")
 
 
 def empty() -> "array[int]":
@@ -30,7 +31,8 @@ def empty() -> "array[int]":
 class Tally:
     """What one process, or all of them together, counted of one run.
 
-    `raw` and `corrected`: histograms of durations. `total_ns`, `squares`, `least_ns`, `most_ns`: of the raw ones.
+    `raw` and `corrected`: histograms of durations; `processing`: of those of a connection a request, from when the
+    request was sent. `total_ns`, `squares`, `least_ns`, `most_ns`: of the raw ones.
     `late`: how long after its time a request was sent though a connection was free: the generator's own fault.
     `errors`: by kind; `statuses`: by status. `unsent`: were due, and had no connection until the end.
     `warm_up_answers`: those before anything was counted.
@@ -39,6 +41,7 @@ class Tally:
 
     raw: "array[int]" = field(default_factory=empty)
     corrected: "array[int]" = field(default_factory=empty)
+    processing: "array[int]" = field(default_factory=empty)
     late: "array[int]" = field(default_factory=empty)
     answers: int = 0
     total_ns: int = 0
@@ -55,12 +58,12 @@ class Tally:
     cpu_ns: int = 0
     cpu_total_ns: int = 0
 
-    def count(self, took_ns: Sequence[int], statuses: Sequence[int]) -> None:
+    def count(self, took_ns: Sequence[int], statuses: Sequence[int], processing_ns: Sequence[int] = ()) -> None:
         """Count answers: how long each took, and their statuses."""
-        raw = self.raw
-        for ns in took_ns:
-            units = ns >> UNIT_SHIFT
-            raw[BUCKET_TABLE[units] if units < _TABLE_UNITS else bucket_of(units)] += 1
+        for histogram, durations in ((self.raw, took_ns), (self.processing, processing_ns)):
+            for ns in durations:
+                units = ns >> UNIT_SHIFT
+                histogram[BUCKET_TABLE[units] if units < _TABLE_UNITS else bucket_of(units)] += 1
         least_ns = min(took_ns)
         self.least_ns = min(self.least_ns, least_ns) if self.answers else least_ns
         self.most_ns = max(self.most_ns, *took_ns)
@@ -71,7 +74,7 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Count what `other` has counted."""
-        for name in ("raw", "corrected", "late"):
+        for name in _HISTOGRAMS:
             mine = getattr(self, name)
             for bucket, count in filled(getattr(other, name)):
                 mine[bucket] += count
@@ -96,7 +99,7 @@ class Tally:
     def plain(self) -> dict[str, Any]:
         """As what marshal takes, to travel between processes."""
         found = {each.name: getattr(self, each.name) for each in fields(self)}
-        for name in ("raw", "corrected", "late"):
+        for name in _HISTOGRAMS:
             found[name] = found[name].tobytes()
         return {**found, "statuses": dict(self.statuses), "errors": dict(self.errors)}
 
@@ -104,7 +107,7 @@ class Tally:
     def of(cls, plain: dict[str, Any]) -> "Tally":
         """What plain() was made of."""
         found = dict(plain)
-        for name in ("raw", "corrected", "late"):
+        for name in _HISTOGRAMS:
             found[name] = array("Q", found[name])
         return cls(**{**found, "statuses": Counter(found["statuses"]), "errors": Counter(found["errors"])})
 

@@ -1,5 +1,6 @@
 """The load generator against servers that do as the test says."""
 
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 from tests.support.answering import Start, always, conversations, requests
 from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
-from wsrv.engine.bench.tally import Tally
+from wsrv.engine.bench.tally import Tally, filled
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -79,6 +80,49 @@ def test_without_keep_alive_each_request_has_its_connection(answering: Start) ->
 
     tally = carried_out(replace(plan(answering(converse)), keep_alive=False))
     assert (tally.answers, tally.connections, tally.failures) == (40, 40, 0)
+
+
+@pytest.mark.parametrize("rate", [None, 400.0])
+def test_of_a_connection_a_request_it_is_known_what_comes_after_connecting(
+    answering: Start, rate: float | None
+) -> None:
+    tally = carried_out(replace(plan(answering(always(OK))), keep_alive=False, rate=rate))
+    assert sum(tally.processing) == tally.answers == tally.connections == 40
+    after, whole = (sum(bucket * count for bucket, count in filled(each)) for each in (tally.processing, tally.raw))
+    assert 0 < after < whole
+
+
+def test_with_keep_alive_latency_is_all_there_is_to_know(answering: Start) -> None:
+    tally = carried_out(plan(answering(always(OK))))
+    assert (sum(tally.raw), sum(tally.processing)) == (40, 0)
+
+
+@pytest.mark.parametrize("keep_alive", [True, False])
+def test_each_answer_counts_by_its_own_status(answering: Start, keep_alive: bool) -> None:
+    told = itertools.count()
+
+    def converse(sock: socket.socket) -> None:
+        for _ in requests(sock):
+            # Two of a kind after each other, all of the same length.
+            sock.sendall(OK if next(told) % 4 < 2 else OK.replace(b"200 OK", b"404 No"))
+
+    tally = carried_out(replace(plan(answering(converse)), connections=1, keep_alive=keep_alive))
+    assert dict(tally.statuses) == {200: 20, 404: 20}
+
+
+def test_a_large_answer_comes_whole_on_a_connection_of_its_own(answering: Start) -> None:
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n" + bytes(300_000)
+    tally = carried_out(replace(plan(answering(always(large))), keep_alive=False))
+    assert (tally.answers, dict(tally.errors), tally.received_bytes) == (40, {}, 40 * len(large))
+
+
+def test_who_answers_before_it_is_asked_is_heard(answering: Start) -> None:
+    def converse(sock: socket.socket) -> None:
+        sock.sendall(OK)
+        next(requests(sock))
+
+    tally = carried_out(replace(plan(answering(converse)), keep_alive=False))
+    assert (tally.answers, dict(tally.errors)) == (40, {})
 
 
 def test_a_server_that_closes_after_some_answers_is_asked_on_a_new_connection(answering: Start) -> None:

@@ -100,10 +100,12 @@ def test_what_is_counted_by_name_is_added_by_name() -> None:
         part.errors.update(["reset"])
         part.late[3] += 1
         part.corrected[4] += 1
+        part.processing[5] += 1
         whole.add(Tally.of(part.plain()))
     assert (whole.statuses, whole.errors) == ({200: 4, 404: 2}, {"reset": 2})
     assert whole.failures == 4
-    assert (list(filled(whole.late)), list(filled(whole.corrected))) == ([(3, 2)], [(4, 2)])
+    histograms = (whole.late, whole.corrected, whole.processing)
+    assert [list(filled(each)) for each in histograms] == [[(3, 2)], [(4, 2)], [(5, 2)]]
 
 
 def test_nothing_counted_has_no_percentile() -> None:
