@@ -73,6 +73,8 @@ class Prepared:
         "key",
         "length",
         "noted",
+        "noted_ns",
+        "number",
         "outcome",
         "parts",
         "until_ns",
@@ -86,9 +88,12 @@ class Prepared:
         self.outcome = outcome
         self.until_ns = 0
         self.hits = 0
-        # For a sample: until when it would be good were it not cut short, and of how many hits it knows.
+        # For a sample: until when it would be good were it not cut short; of how many hits it knows, and since when;
+        # its number.
         self.due_ns = 0
         self.noted = 0
+        self.noted_ns = 0
+        self.number = -1
         head = template.render(bytes(DATE_BYTES))
         self.date_at = len(template.before)
         self.length = len(head) + len(body)

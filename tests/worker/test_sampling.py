@@ -1,6 +1,7 @@
 """Samples of a running worker: every request for a share of the keys, at a price that is bounded."""
 
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,31 @@ def test_more_notes_than_the_budget_make_a_pause_and_the_unseen_are_counted(desk
     assert 20_000 - 1 - 1e5 * totals["pause_seconds"] <= seen <= 20_000
 
 
+def test_a_crowd_of_keys_is_noted_every_few_seconds_and_all_its_requests_are_told(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BUDGET", 20)
+    for name in NAMES:
+        desk.get(name)
+    desk.begin()
+    rounds = 0
+    # Forty keys, each four times a second: a note a second for each would be twice the budget.
+    for _ in range(80):
+        rounds += 1
+        for name in NAMES:
+            desk.get(name)
+        desk.bench.advance(0.25)
+    notes, totals = desk.fetch()
+    assert totals["pause_seconds"] > 1
+    assert totals["requests"] == rounds * len(NAMES)
+    told: Counter[str] = Counter()
+    for _, name, _, unseen in notes:
+        told[name] += 1 + unseen
+    assert set(told.values()) == {rounds}, "of each key every request"
+    late = [note for note in notes if notes[-1][0] - 10_000_000 < note[0] < notes[-1][0]]
+    assert len(late) <= 10 * 20
+
+
 def test_no_request_is_unseen_where_there_is_no_pause(desk: Desk) -> None:
     desk.get(NAMES[5])
     desk.begin()
@@ -186,7 +212,7 @@ def test_the_pause_ends_when_less_is_asked(desk: Desk) -> None:
         desk.bench.advance(0.000_01)
         desk.bench.ask(desk.client, b"GET /5.bin HTTP/1.1\r\nHost: x\r\n\r\n")
     for _ in range(400):
-        desk.bench.advance(0.005)
+        desk.bench.advance(0.02)
         desk.bench.ask(desk.client, b"GET /5.bin HTTP/1.1\r\nHost: x\r\n\r\n")
     notes, _ = desk.fetch()
     assert all(unseen == 0 for *_, unseen in notes[-300:])
