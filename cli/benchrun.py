@@ -96,7 +96,7 @@ class Wanted:
                 picks = tuple(workload.zipf(len(paths), how["zipf"]))
             else:
                 paths, picks = workload.distinct(listed)
-        spare = max(1, (os.cpu_count() or 2) // 2)
+        spare = max(1, len(os.sched_getaffinity(0)) // 2)
         return cls(
             url=how["url"],
             server_options=tuple(server_options),

@@ -12,7 +12,6 @@
 #         connection waits is sent by the first that is free, and counts from when it was due.
 """One process of the load generator."""
 
-import errno
 import gc
 import select
 from collections.abc import Callable
@@ -178,7 +177,7 @@ class Generator(Turns):
         try:
             fd = self._wire.connect()
         except OSError as error:
-            self._fail(client, "no descriptor" if error.errno == errno.EMFILE else kind_of(error))
+            self._fail(client, kind_of(error))
             return False
         client.fd = fd
         client.reader = None

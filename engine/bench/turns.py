@@ -20,7 +20,7 @@ from time import monotonic_ns
 from wsrv.engine.bench.answers import Reader, Shapes
 from wsrv.engine.bench.plan import Plan
 from wsrv.engine.bench.tally import Tally
-from wsrv.engine.bench.wire import wire_of
+from wsrv.engine.bench.wire import kind_of, wire_of
 
 EVENTS = 256
 # What one read asks for: to ask for much costs, in fresh pages, even where little comes. It grows with the answers.
@@ -85,8 +85,8 @@ class Turns(ABC):
         """Take in what was read and is not as expected."""
 
     @abstractmethod
-    def _connect(self, client: Client) -> bool:
-        """Begin a connection; whether that went well."""
+    def _fail(self, client: Client, kind: str) -> None:
+        """Give up what the connection waits for, and the connection."""
 
     def _again(self, events: Events, until_ns: int) -> Events:
         """Take answers and send the next requests on the same connections until `until_ns`; the events left over."""
@@ -125,7 +125,7 @@ class Turns(ABC):
                 took(now_ns - client.began_ns)
                 answered(status)
                 received += len(piece)
-                client.began_ns = client.due_ns = now_ns
+                client.began_ns = now_ns
                 request = requests[picks[at]]
                 at = at + 1 if at + 1 < end else 0
                 budget -= 1
@@ -147,11 +147,12 @@ class Turns(ABC):
         """Take answers and ask again on new connections until `until_ns`; the events left over."""
         clients, known, clock, poll = self._open, self._shapes.known, monotonic_ns, self._epoll.poll
         requests, picks, at, end = self._requests, self._picks, self._at, len(self._picks)
-        read, write, close, connect = self._wire.read, self._wire.write, self._wire.close, self._connect
+        read, write, close, connect = self._wire.read, self._wire.write, self._wire.close, self._wire.connect
         took, processing, answered = self._took_ns.append, self._processing_ns.append, self._statuses.append
         last, status = self._last
+        register = self._epoll.register
         others: Events = []
-        received = 0
+        received = made = 0
         budget = self._budget
         now_ns = clock()
         while events:
@@ -189,17 +190,29 @@ class Turns(ABC):
                 processing(now_ns - client.sent_ns)
                 answered(status)
                 received += len(piece)
-                del clients[fd]
                 close(fd)
-                client.fd = -1
                 client.unsent = requests[picks[at]]
                 at = at + 1 if at + 1 < end else 0
                 budget -= 1
-                client.began_ns = client.due_ns = clock()
-                connect(client)
+                client.began_ns = clock()
+                try:
+                    new_fd = connect()
+                except OSError as error:
+                    del clients[fd]
+                    client.fd = -1
+                    self._fail(client, kind_of(error))
+                    continue
+                # The lowest that is free, so nearly always that of before.
+                if new_fd != fd:
+                    del clients[fd]
+                    clients[new_fd] = client
+                    client.fd = new_fd
+                register(new_fd, EDGES)
+                made += 1
             if others or not budget or self._free or now_ns >= until_ns:
                 break
             events = poll((until_ns - now_ns) / 1e9, EVENTS)
         self._budget, self._at, self._last = budget, at, (last, status)
         self._tally.received_bytes += received
+        self._tally.connections += made
         return others

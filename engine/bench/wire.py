@@ -13,6 +13,8 @@ import ssl
 from wsrv.engine.bench.plan import Address, Plan
 
 _TLS_READ_BYTES = 64 * 1024
+_Socket = socket.SocketType
+_UNDER_WAY = errno.EINPROGRESS
 
 
 def wire_of(plan: Plan) -> "Plain | Encrypted":
@@ -41,9 +43,9 @@ class Plain:
     def connect(self) -> int:
         """The descriptor of a connection that is on its way. Over loopback it stands at once. Raises OSError."""
         # Without what socket.socket adds, and without an exception for what is usual: each costs as much as the call.
-        sock = socket.SocketType(self._family, self._kind)
+        sock = _Socket(self._family, self._kind)
         error = sock.connect_ex(self._address)
-        if error and error != errno.EINPROGRESS:
+        if error and error != _UNDER_WAY:
             sock.close()
             raise OSError(error, os.strerror(error))
         if self._is_prompt:
@@ -163,6 +165,8 @@ class Encrypted:
 
 def kind_of(error: OSError) -> str:
     """What an error is counted as."""
+    if error.errno == errno.EMFILE:
+        return "no descriptor"
     if isinstance(error, ConnectionRefusedError):
         return "refused"
     if isinstance(error, ConnectionError):
