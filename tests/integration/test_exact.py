@@ -16,7 +16,9 @@ from tests.integration.conftest import Servers
 from tests.support.processes import children
 from tests.support.server import Server, read_answer, wait_for
 
-REQUESTS = 100_000
+# A hundred thousand together.
+REQUESTS = 20_000
+CONCURRENCIES = (10, 100, 250, 450, 1000)
 WRK_CONNECTIONS = 50
 _IDENTITY = re.compile(r'"GET /index\.html\?n=(\S+) HTTP/1\.1" 200 ')
 
@@ -34,29 +36,29 @@ def settled(server: Server, requests: int) -> dict[str, Any]:
     return wait_for(lambda: (s := server.stats())["requests_total"] >= requests and s, f"{requests} requests counted")
 
 
-@pytest.mark.parametrize("concurrency", [10, 100, 250, 450, 1000])
-def test_ab_counts_what_the_server_counts(
-    servers: Servers, site: Path, unrotated: tuple[str, str], concurrency: int
-) -> None:
+def test_ab_counts_what_the_server_counts(servers: Servers, site: Path, unrotated: tuple[str, str]) -> None:
     (site / "index.html").write_text("x" * 1024)
     server = servers(site, "--workers", "2", *unrotated)
-    ab = ["ab", "-q", "-n", str(REQUESTS), "-c", str(concurrency), f"{server.url}/index.html"]
-    table = subprocess.run(ab, capture_output=True, text=True, check=True, timeout=120).stdout
-    assert re.search(r"Failed requests: +0\n", table), table
-    assert "Non-2xx" not in table
-    lines = server.log_lines(REQUESTS)
-    stats = settled(server, REQUESTS)
-    assert len(lines) == REQUESTS
-    assert stats["requests_total"] == REQUESTS
-    assert stats["responses"] == {"200": REQUESTS}
+    sent = 0
+    for concurrency in CONCURRENCIES:
+        ab = ["ab", "-q", "-n", str(REQUESTS), "-c", str(concurrency), f"{server.url}/index.html"]
+        table = subprocess.run(ab, capture_output=True, text=True, check=True, timeout=120).stdout
+        assert re.search(r"Failed requests: +0\n", table), table
+        assert "Non-2xx" not in table
+        sent += REQUESTS
+        lines = server.log_lines(sent)
+        stats = settled(server, sent)
+        assert len(lines) == sent
+        assert stats["requests_total"] == sent
+        assert stats["responses"] == {"200": sent}
+        assert stats["connections_active"] == 0
+        assert stats["connections_refused"] == {}
+        assert [(slot["depth"], slot["capacity"]) for slot in stats["queue"]] == [(0, 1024)] * 2
     assert stats["log_dropped"] == 0
-    assert stats["connections_active"] == 0
-    assert stats["connections_refused"] == {}
     assert stats["ipc"] == "socketpair"
     assert all(worker["requests_total"] > 0 for worker in stats["workers"])
-    assert [(slot["depth"], slot["capacity"]) for slot in stats["queue"]] == [(0, 1024)] * 2
     assert all(ms is not None for ms in stats["queue_wait_ms"].values())
-    assert len(set(lines)) < REQUESTS, "lines are repeats of a few, none of them torn"
+    assert len(set(lines)) < sent, "lines are repeats of a few, none of them torn"
     assert all(line.endswith('"GET /index.html HTTP/1.0" 200 1024 "-" "ApacheBench/2.3"') for line in lines)
 
 
@@ -95,25 +97,26 @@ class CheckingClient(threading.Thread):
 
 
 def kill_workers_under_load(server: Server, body: bytes, kills: int) -> tuple[list[CheckingClient], int]:
-    """Load from wrk and from checking clients, and a worker killed a second.
+    """Load from wrk and from checking clients, and a worker killed every half a second.
 
     The clients, ended, and how many answers wrk had whole.
     """
     clients = [CheckingClient(server, number, body) for number in range(4)]
-    wrk = ["wrk", "-t1", f"-c{WRK_CONNECTIONS}", f"-d{kills + 2}s", f"{server.url}/index.html?wrk"]
+    wrk = ["wrk", "-t1", f"-c{WRK_CONNECTIONS}", "-d60s", f"{server.url}/index.html?wrk"]
     with subprocess.Popen(wrk, stdout=subprocess.PIPE, text=True) as load:
         for client in clients:
             client.start()
-        second = threading.Event()
+        moment = threading.Event()
         for kill in range(kills):
-            second.wait(1.0)
+            moment.wait(0.5)
             wait_for(lambda: len(server.workers()) == 2, "both workers")
             server.workers()[kill % 2].send_signal(signal.SIGKILL)
-        second.wait(1.0)
+        moment.wait(0.5)
         for client in clients:
             client.end()
         for client in clients:
             client.join(20)
+        load.send_signal(signal.SIGINT)
         report = load.communicate(timeout=30)[0]
     found = re.search(r"^ *(\d+) requests in ", report, re.MULTILINE)
     assert found, report
@@ -124,7 +127,7 @@ def assert_each_once(log: str, clients: list[CheckingClient], answered: int, kil
     """What a client has whole is logged once, and of wrk's no more than what was on its way at a kill or at the end."""
     assert not [answer for client in clients for answer in client.wrong]
     whole = [name for client in clients for name in client.whole]
-    assert len(whole) > 1000
+    assert len(whole) > 500
     logged = Counter(_IDENTITY.findall(log))
     assert not [name for name, times in logged.items() if times > 1]
     assert not set(whole) - set(logged)

@@ -35,6 +35,9 @@ from tests.support.server import wait_for
 # More than the kernel holds between two sockets, so that a reader who waits keeps the answer under way.
 BIG = 64 * 1024 * 1024
 
+# With each number of connections.
+REQUESTS = 5000
+
 
 @pytest.fixture
 def unrotated(tmp_path: Path) -> tuple[str, str]:
@@ -66,9 +69,9 @@ def test_ab_counts_what_the_server_counts(servers: Servers, site: Path, unrotate
     server = servers(site, "--workers", "2", "--ipc", ipc, *unrotated)
     sent = 0
     for concurrency in (10, 100, 450, 1000):
-        ab = ["ab", "-q", "-n", "20000", "-c", str(concurrency), f"{server.url}/index.html"]
+        ab = ["ab", "-q", "-n", str(REQUESTS), "-c", str(concurrency), f"{server.url}/index.html"]
         table = subprocess.run(ab, capture_output=True, text=True, check=True, timeout=60).stdout
-        sent += 20_000
+        sent += REQUESTS
         assert re.search(r"Failed requests: +0\n", table), table
         assert "Non-2xx" not in table
     assert len(server.log_lines(sent)) == sent

@@ -1,11 +1,9 @@
 # A real server for a test: started through pytest-xprocess, asked through sockets, stopped and looked after.
 """Starting `wsrv serve` and talking to it."""
 
-import json
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -17,6 +15,7 @@ import psutil
 from xprocess import ProcessStarter, XProcess
 
 from tests.support.processes import children
+from wsrv.cli import running
 
 WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
 _LISTENING = re.compile(r"listening on (https?://\S+:(\d+))")
@@ -64,11 +63,8 @@ class Server:
         return Answer(self.say("\r\n".join(lines).encode("latin-1")))
 
     def stats(self) -> dict[str, Any]:
-        """What `wsrv stats --json` prints."""
-        command = [*WSRV, "stats", "--json", "--runtime-dir", str(self.runtime), "--name", str(self.port)]
-        found = subprocess.run(command, capture_output=True, check=True, timeout=20)
-        document: dict[str, Any] = json.loads(found.stdout)
-        return document
+        """What `wsrv stats --json` prints, asked for as that does, without the start of a program."""
+        return running.ask(running.find(str(self.port), str(self.runtime)), {"command": "stats"})
 
     def log_lines(self, number: int) -> list[str]:
         """The lines of the access log, once there are `number` of them."""
