@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.support.forkserver import completed
+
 SECONDS = 20
 PROGRAM = (sys.executable, "-m", "wsrv.cli.main")
 
@@ -20,18 +22,22 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 def wsrv(*args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run `wsrv ARGS` to its end."""
-    return _run([*PROGRAM, *args], env, cwd)
+    surroundings = environment(env)
+    try:
+        return completed(*args, environment=surroundings, folder=cwd, seconds=SECONDS)
+    except ValueError:
+        return _run([*PROGRAM, *args], surroundings, cwd)
 
 
 def python(code: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run `code` in a Python that can import wsrv."""
-    return _run([sys.executable, "-c", code], env, None)
+    return _run([sys.executable, "-c", code], environment(env), None)
 
 
-def _run(command: list[str], env: Mapping[str, str] | None, cwd: Path | None) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], env: Mapping[str, str], cwd: Path | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
-        env=environment(env),
+        env=env,
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from xprocess import XProcess
 
 from tests.support.download import make_big
+from tests.support.forkserver import forkserver
 from tests.support.launch import Launcher
 from tests.support.processes import children
-from tests.support.server import Server, forget, start, wait_for
+from tests.support.server import Servers, wait_for
 
 
 def _belongings() -> tuple[set[str], set[int], set[str]]:
@@ -36,6 +36,7 @@ def _in_shm() -> set[str]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Descriptors, children and shared memory are after a test what they were before."""
+    forkserver()
     before = _belongings()
     yield
     after = _belongings()
@@ -45,31 +46,9 @@ def nothing_left_behind() -> Iterator[None]:
     wait_for(lambda: _in_shm() <= before[2], f"/dev/shm without {after[2] - before[2]}")
 
 
-class Servers:
-    """Starts servers and ends them: `servers(root, "--workers", "1")`."""
-
-    def __init__(self, xprocess: XProcess, folder: Path) -> None:
-        self._xprocess = xprocess
-        self._folder = folder
-        self._started: list[tuple[str, Server]] = []
-
-    def __call__(self, root: Path, *options: str) -> Server:
-        name = f"wsrv-{os.getpid()}-{self._folder.name}-{len(self._started)}"
-        server = start(self._xprocess, name, root, self._folder, options)
-        self._started.append((name, server))
-        return server
-
-    def end(self) -> None:
-        """Stop what still runs."""
-        for name, server in self._started:
-            if server.process.is_running() and server.process.status() != psutil.STATUS_ZOMBIE:
-                server.stop()
-            forget(self._xprocess, name)
-
-
 @contextlib.contextmanager
-def _servers(xprocess: XProcess, folder: Path) -> Iterator[Servers]:
-    found = Servers(xprocess, folder)
+def _servers(folder: Path) -> Iterator[Servers]:
+    found = Servers(folder)
     try:
         yield found
     finally:
@@ -104,16 +83,16 @@ def big(site: Path) -> Path:
 
 
 @pytest.fixture
-def servers(nothing_left_behind: None, xprocess: XProcess, tmp_path: Path) -> Iterator[Servers]:
+def servers(nothing_left_behind: None, tmp_path: Path) -> Iterator[Servers]:
     """Servers that live as long as one test."""
-    with _servers(xprocess, tmp_path) as found:
+    with _servers(tmp_path) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def module_servers(xprocess: XProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def module_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers that live as long as the tests of one file."""
-    with _servers(xprocess, tmp_path_factory.mktemp("module")) as found:
+    with _servers(tmp_path_factory.mktemp("module")) as found:
         yield found
 
 

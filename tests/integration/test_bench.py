@@ -17,10 +17,9 @@ import psutil
 import pytest
 
 from tests.cli.program import PROGRAM, environment
-from tests.integration.conftest import Servers
 from tests.support.certificates import Authority, options
 from tests.support.processes import children
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 SECONDS = 120
 

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.program import wsrv
-from tests.integration.conftest import Servers
-from tests.support.server import Server, read_answer, wait_for
+from tests.support.server import Server, Servers, read_answer, wait_for
 from wsrv.cli import figures
 
 SIZES = {"a.bin": 100, "b.bin": 20_000, "c.bin": 3_000}

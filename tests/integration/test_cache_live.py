@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.program import wsrv
-from tests.integration.conftest import Servers
-from tests.support.server import Server, read_answer
+from tests.support.server import Server, Servers, read_answer
 
 FILES = 16
 BYTES = 1000

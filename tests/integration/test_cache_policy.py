@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from tests.cli.program import wsrv
-from tests.integration.conftest import Servers
 from tests.integration.test_cache_inspect import cache, inspect
 from tests.plugins.strangers import install
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, Servers, wait_for
 from wsrv.plugins.registry import load
 
 GRUMPY = """

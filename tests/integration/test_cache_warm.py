@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.program import PROGRAM, wsrv
-from tests.integration.conftest import Servers
 from tests.integration.test_cache_inspect import ask_often, cache, inspect
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 FILES = {
     "index.html": 50,

@@ -8,9 +8,8 @@ from time import monotonic
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.checked import Checkers, put, sealed
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, Servers, wait_for
 
 FILES = 12
 STEPS = 60

@@ -8,9 +8,8 @@ import socket
 import time
 from pathlib import Path
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import GET, GET_AND_CLOSE, every_transport
-from tests.support.server import Answer, Server, read_all, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_all, read_answer, wait_for
 
 
 def limited(servers: Servers, site: Path, limits: str, *options: str, more: str = "") -> Server:

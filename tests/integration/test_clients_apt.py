@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.program import run, surroundings
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, Servers, wait_for
 
 PACKAGES = 12
 # Past it a file is not held in memory but streamed.

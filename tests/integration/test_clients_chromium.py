@@ -10,11 +10,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from tests.integration.conftest import Servers
 from tests.support.browser import CHROMIUM, QUIET, Heard
 from tests.support.media import font, png, wasm, webm
 from tests.support.program import surroundings
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, Servers, wait_for
 
 SECONDS = 120
 COLOURS = [(40 * (second % 6), 255 - 40 * (second % 6), 128) for second in range(SECONDS)]

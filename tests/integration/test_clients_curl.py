@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.program import run, surroundings
-from tests.support.server import Server
+from tests.support.server import Server, Servers
 
 LARGE = os.urandom(3_000_000)
 TEXT = "".join(f"line {number} of many lines that are much alike\n" for number in range(5000))

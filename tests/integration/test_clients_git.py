@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.program import run, surroundings
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 _WHO = {
     f"GIT_{who}_{what}": f"{what.lower()}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.program import run, surroundings
-from tests.support.server import Server
+from tests.support.server import Server, Servers
 
 PIP = (sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.media import font, png, wasm
 from tests.support.program import surroundings
 from tests.support.redbot import Opinion, opinions
+from tests.support.server import Servers
 
 CODINGS = ("", "identity", "gzip", "br", "zstd")
 # It shrinks, but not to less than the part that redbot asks for.

@@ -4,9 +4,8 @@
 import os
 from pathlib import Path
 
-from tests.integration.conftest import Servers
 from tests.support.program import run, surroundings
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 DAY_NS = 86_400 * 10**9
 

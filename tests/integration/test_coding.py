@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.plugins.strangers import install
 from tests.static.coders import DECODE, ENCODE
-from tests.support.server import Answer, Server, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_answer, wait_for
 from wsrv.engine.http.negotiation import acceptable
 
 DOCUMENTATION = Path("/usr/share/doc/python3.11/html")

@@ -9,12 +9,11 @@ import bcrypt
 import psutil
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import TRANSPORTS
 from tests.support.certificates import Authority, connect, options
 from tests.support.launch import Launched, Launcher, driver
 from tests.support.reload import Config, launch_with, reload
-from tests.support.server import START_SECONDS, Server, wait_for
+from tests.support.server import START_SECONDS, Server, Servers, wait_for
 
 # A policy that tries, in the worker, what a worker has no business to do, and says how it ended.
 _CURIOUS = """

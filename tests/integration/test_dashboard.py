@@ -12,11 +12,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.integration.conftest import Servers
 from tests.support.browser import CHROMIUM, QUIET, Heard
 from tests.support.launch import Launcher
 from tests.support.program import surroundings
-from tests.support.server import Server
+from tests.support.server import Server, Servers
 
 SECONDS = 30
 MS = 1000 * SECONDS

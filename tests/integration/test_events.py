@@ -7,10 +7,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from tests.integration.conftest import Servers
 from tests.support.certificates import Authority, connect, options
 from tests.support.launch import Launcher
-from tests.support.server import Answer, Server, read_all, wait_for
+from tests.support.server import Answer, Server, Servers, read_all, wait_for
 
 GET = b"GET /_wsrv/%b HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

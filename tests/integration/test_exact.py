@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.processes import children
-from tests.support.server import Server, read_answer, wait_for
+from tests.support.server import Server, Servers, read_answer, wait_for
 
 # A hundred thousand together.
 REQUESTS = 20_000

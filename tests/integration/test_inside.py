@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.launch import Launcher, driver, wait_until_gone
-from tests.support.server import Answer, Server, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_answer, wait_for
 
 
 @pytest.fixture(scope="module")

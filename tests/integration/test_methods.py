@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.integration.conftest import Servers
-from tests.support.server import Answer, Server, read_all, read_answer
+from tests.support.server import Answer, Server, Servers, read_all, read_answer
 from wsrv.engine.http.head import KNOWN_METHODS
 
 ALLOW = "GET, HEAD, OPTIONS"

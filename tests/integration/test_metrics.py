@@ -15,9 +15,8 @@ import psutil
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
-from tests.integration.conftest import Servers
 from tests.support.launch import Launcher, wait_until_gone
-from tests.support.server import Answer, Server, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_answer, wait_for
 
 SECONDS = 30
 

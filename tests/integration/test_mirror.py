@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.integration.conftest import Servers
+from tests.support.server import Servers
 
 DOCUMENTATION = Path("/usr/share/doc/python3.11/html")
 

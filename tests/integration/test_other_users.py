@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.launch import Launcher
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 

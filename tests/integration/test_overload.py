@@ -8,11 +8,10 @@ from pathlib import Path
 
 import psutil
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import GET, GET_AND_CLOSE, every_dispatching, every_transport, go_on, refused, stop
 from tests.support.crowd import Crowd
 from tests.support.launch import Launched, Launcher
-from tests.support.server import Server, read_answer, wait_for
+from tests.support.server import Server, Servers, read_answer, wait_for
 
 # For ulimit in a shell: the server raises its soft limit as far as it may.
 LIMIT = 200

@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import GET, GET_AND_CLOSE, every_transport
 from tests.support.certificates import Authority, options
 from tests.support.launch import Launcher
-from tests.support.server import Answer, Server, read_all, read_answer
+from tests.support.server import Answer, Server, Servers, read_all, read_answer
 
 V1 = b"PROXY TCP4 192.0.2.7 198.51.100.1 5000 80\r\n"
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"

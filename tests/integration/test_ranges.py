@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.conftest import Servers
 from tests.support.parts import parts_of
-from tests.support.server import Answer, Server, read_answer
+from tests.support.server import Answer, Server, Servers, read_answer
 
 CONTENTS = {
     "small.bin": os.urandom(3000),

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.test_ranges import CONTENTS, NAMES, ask
 from tests.support.parts import parts_of
-from tests.support.server import Answer, Server, read_all, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_all, read_answer, wait_for
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.test_raw_requests import SHORT_BYTES, TABLE
 from tests.integration.test_traversal import SECRET, targets
 from tests.support.certificates import Authority, connect, options
 from tests.support.raw import SECOND, SECOND_BODY, Raw, answers_in
-from tests.support.server import Server, read_all, read_answer
+from tests.support.server import Server, Servers, read_all, read_answer
 
 # Where the tables are tested, each is; here the first are old when the last has come.
 pytestmark = pytest.mark.not_linted("hundreds of answers a test, whose dates are long past at its end")

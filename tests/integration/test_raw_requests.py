@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.raw import chunks, fields, framing, lines, sequences, targets
 from tests.support.raw import SECOND, SECOND_BODY, Raw, Received, answers_in
-from tests.support.server import Answer, Server, read_all, wait_for
+from tests.support.server import Answer, Server, Servers, read_all, wait_for
 
 TABLE = (*lines.ROWS, *targets.ROWS, *fields.ROWS, *framing.ROWS, *chunks.ROWS, *sequences.ROWS)
 # Byte by byte takes a system call each, on both sides.

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import every_transport
 from tests.support.reload import reload, reloaded, wait_until_left
-from tests.support.server import WSRV, Server
+from tests.support.server import WSRV, Server, Servers
 
 RELOADS = 20
 # Enough for several reloads on a fast machine.

@@ -3,11 +3,10 @@
 import signal
 from pathlib import Path
 
-from tests.integration.conftest import Servers
 from tests.support.download import BIG, begin_download, read_body
 from tests.support.launch import Launcher, driver, lives, wait_until_gone
 from tests.support.reload import Config, launch_with, reloaded
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 
 def test_a_worker_that_stands_still_for_too_long_is_replaced(servers: Servers, site: Path, tmp_path: Path) -> None:

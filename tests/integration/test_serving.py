@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
-from tests.support.server import Answer, Server, read_all, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_all, read_answer, wait_for
 
 BIG = os.urandom(3_000_000)
 MEDIUM = os.urandom(200_000)

@@ -14,11 +14,10 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.support.checked import Checkers, put, sealed
 from tests.support.launch import wait_until_gone
 from tests.support.processes import children
-from tests.support.server import WSRV, Server, wait_for
+from tests.support.server import WSRV, Server, Servers, wait_for
 
 SHARED = ("--cache-scope", "shared")
 FILES = 60

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
+from tests.support.server import Servers
 from tests.support.slow import BIG_BYTES, MODES, Attack, second_client
 
 CONNECTIONS = 300

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Servers
-from tests.support.server import WSRV, Server, wait_for
+from tests.support.server import WSRV, Server, Servers, wait_for
 from wsrv.engine.shm.row import GUARDS
 
 REQUESTS = 5000

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import GET, GET_AND_CLOSE, every_transport
 from tests.support.certificates import Authority, connect, options
-from tests.support.server import Answer, Server, read_all, read_answer, wait_for
+from tests.support.server import Answer, Server, Servers, read_all, read_answer, wait_for
 from wsrv.engine.ipc.closing import TLS_ALERT
 
 BIG = 12_000_000

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.transports import GET
 from tests.support.certificates import Authority, connect, options, replace
 from tests.support.launch import Launcher
-from tests.support.server import Server, read_answer, wait_for
+from tests.support.server import Server, Servers, read_answer, wait_for
 from wsrv.cli.exits import CANNOT_START, USAGE
 
 

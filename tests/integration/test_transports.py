@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.test_exact import assert_each_once, kill_workers_under_load
 from tests.integration.test_mirror import DOCUMENTATION, digests
 from tests.integration.transports import (
@@ -30,7 +29,7 @@ from tests.integration.transports import (
 )
 from tests.support.crowd import Crowd
 from tests.support.launch import Launched, Launcher, driver
-from tests.support.server import wait_for
+from tests.support.server import Servers, wait_for
 
 # More than the kernel holds between two sockets, so that a reader who waits keeps the answer under way.
 BIG = 64 * 1024 * 1024

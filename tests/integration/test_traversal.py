@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
-from tests.support.server import Server, read_answer
+from tests.support.server import Server, Servers, read_answer
 
 SECRET = b"root:x:0:0:secret"
 UP = (

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
 from tests.integration.test_cache_inspect import ask_often, inspect
-from tests.support.server import Server, wait_for
+from tests.support.server import Server, Servers, wait_for
 
 COUNT = 40
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import Servers
-from tests.support.server import Server
+from tests.support.server import Server, Servers
 
 SECRET = "# a secret, and long enough to be streamed where max_object is small\n"
 PAGE = "<!doctype html><title>page</title>" + " " * 100

@@ -1,5 +1,4 @@
-# A server whose streams and end are the test's own business: a plain child process instead of pytest-xprocess, which
-# joins both streams in one file and forgets the exit status.
+# A server whose streams and end are the test's own business: the program started anew, as a plain child process.
 """Starting `wsrv serve` where its output, its exit status or its surroundings matter."""
 
 import contextlib

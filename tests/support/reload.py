@@ -2,12 +2,14 @@
 """Reloading servers in tests."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from tests.support.forkserver import completed
 from tests.support.launch import Launched, Launcher
 from tests.support.server import WSRV, Server, wait_for
 
@@ -45,8 +47,8 @@ def launch_with(launch: Launcher, config: Config, *options: str) -> Launched:
 
 def reload(server: Server, *options: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
     """`wsrv reload` for this server."""
-    command = [*WSRV, "reload", "--runtime-dir", str(server.runtime), "--name", str(server.port), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    command = ["reload", "--runtime-dir", str(server.runtime), "--name", str(server.port), *options]
+    return completed(*command, environment=os.environ, seconds=seconds)
 
 
 def reloaded(server: Server, *options: str) -> dict[str, Any]:

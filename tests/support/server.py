@@ -1,19 +1,20 @@
-# A real server for a test: started through pytest-xprocess, asked through sockets, stopped and looked after.
+# A real server for a test: a process of its own, asked through sockets, stopped and looked after.
 """Starting `wsrv serve` and talking to it."""
 
+import os
 import re
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
-from xprocess import ProcessStarter, XProcess
 
+from tests.support.forkserver import Run, forkserver
 from tests.support.processes import children
 from wsrv.cli import running
 
@@ -120,41 +121,46 @@ def read_answer(sock: socket.socket) -> Answer:
     return Answer(raw)
 
 
-def start(xprocess: XProcess, name: str, root: Path, tmp_path: Path, options: Sequence[str] = ()) -> Server:
-    """Start `wsrv serve root` where `options` say, or on a free port, and wait until it listens."""
-    place = () if "--listen" in options else ("--port", "0")
-    runtime = tmp_path / "run"
-    log = tmp_path / f"{name}.log"
-    command = [
-        *WSRV,
-        "serve",
-        str(root),
-        *place,
-        "--runtime-dir",
-        str(runtime),
-        "--log-file",
-        str(log),
-        *options,
-    ]
+class Servers:
+    """Starts servers and ends them: `servers(root, "--workers", "1")`."""
 
-    class Starter(ProcessStarter):  # type: ignore[misc]  # xprocess ships no types
-        pattern = "listening on https?://"
-        timeout = START_SECONDS
-        args = command
-        terminate_on_interrupt = True
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started: list[tuple[Server, Run]] = []
 
-    pid, said = xprocess.ensure(name, Starter)
-    found = _LISTENING.search(Path(said).read_text())
-    assert found is not None, "it said that it listens"
-    return Server(pid, int(found[2]), log, runtime, Path(said))
+    def __call__(self, root: Path, *options: str) -> Server:
+        """`wsrv serve root` where `options` say, or on a free port, once it listens."""
+        number = len(self._started)
+        log, said, runtime = (
+            self._folder / f"wsrv-{number}.log",
+            self._folder / f"wsrv-{number}.said",
+            self._folder / "run",
+        )
+        place = () if "--listen" in options else ("--port", "0")
+        command = ["serve", str(root), *place, "--runtime-dir", str(runtime), "--log-file", str(log), *options]
+        with said.open("wb") as stderr, open(os.devnull, "r+b") as nothing:
+            streams = (nothing.fileno(), nothing.fileno(), stderr.fileno())
+            run = forkserver().run(command, streams, os.environ, self._folder)
 
+        def listening() -> re.Match[str] | None:
+            ended = run.has_ended()
+            found = _LISTENING.search(said.read_text())
+            assert found or not ended, f"ended: {said.read_text()}"
+            return found
 
-def forget(xprocess: XProcess, name: str) -> None:
-    """Give back what xprocess holds for a process that has ended: it would keep it until the end of the session."""
-    info = xprocess.getinfo(name)
-    for resource in [r for r in xprocess.resources if r.info and r.info[0].name == name]:
-        resource.popen.wait(STOP_SECONDS)
-        resource.release()
-        xprocess.resources.remove(resource)
-    xprocess.config.__dict__["_extlogfiles"].pop(name, None)
-    info.controldir.remove(ignore_errors=True)
+        try:
+            found = wait_for(listening, "the line that it listens", START_SECONDS)
+        except AssertionError:
+            run.close()
+            raise
+        assert found is not None
+        server = Server(run.pid, int(found[2]), log, runtime, said)
+        self._started.append((server, run))
+        return server
+
+    def end(self) -> None:
+        """Stop what still runs."""
+        for server, run in self._started:
+            if not run.has_ended():
+                server.stop()
+            run.close()
