@@ -119,7 +119,9 @@ def test_metrics_are_for_whom_statistics_are_for(server: Server) -> None:
     assert ask(server, "/_wsrv/metrics", "X-Forwarded-For: 1.2.3.4").status == 403
 
 
-def test_nobody_pays_for_metrics_that_are_not_asked_for(server: Server) -> None:
+def test_nobody_pays_for_metrics_that_are_not_asked_for(launch: Launcher, site: Path) -> None:
+    server = launch(site, "--workers", "2")
+
     def holds_prometheus(process: psutil.Process) -> bool:
         # Compiled code that it alone brings: the ssl module of its HTTP server.
         return any("_ssl" in mapped.path for mapped in process.memory_maps())

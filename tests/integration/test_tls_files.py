@@ -150,11 +150,11 @@ def test_keys_below_the_root_are_never_served(servers: Servers, site: Path) -> N
 
 @pytest.mark.parametrize(("text", "loaded"), [("", False), ('[proxy]\ntrusted = "127.0.0.1"\n', False), ("", True)])
 def test_openssl_is_loaded_only_where_it_is_used(
-    servers: Servers, site: Path, authority: Authority, text: str, loaded: bool
+    launch: Launcher, site: Path, authority: Authority, text: str, loaded: bool
 ) -> None:
     config = site.parent / "wsrv.toml"
     config.write_text(text)
     pair = options(authority.issue("localhost", stem="loaded")) if loaded else []
-    server = servers(site, "--config", str(config), *pair)
+    server = launch(site, "--config", str(config), *pair)
     for process in (server.process, *server.workers()):
         assert ("_ssl" in Path(f"/proc/{process.pid}/maps").read_text()) is loaded
