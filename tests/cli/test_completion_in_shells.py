@@ -12,6 +12,8 @@ import pytest
 from tests.cli.program import environment
 from wsrv.engine.master.runtime import RuntimeFolder
 
+pytestmark = pytest.mark.once("what shells make of the same scripts")
+
 FOLDER = Path(__file__).resolve().parents[2] / "completions"
 SECONDS = 30
 READY = "ready-for-keys"

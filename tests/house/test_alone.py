@@ -6,6 +6,10 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.once("of the repository, not of the server")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # Each test of a file says when it began and ended. Two files meet: each waits for the other to have begun.

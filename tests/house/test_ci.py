@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once("of the repository, not of the server")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 ONE_TEST = "import pytest\n@pytest.mark.skip(reason='no browser here')\ndef test_it():\n    pass\n"

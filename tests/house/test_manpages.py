@@ -11,6 +11,8 @@ import pytest
 from tests.house.manpages import FOLDER, pages
 from tests.support.commands import commands
 
+pytestmark = pytest.mark.once("of the repository, not of the server")
+
 FILES = sorted(path.name for path in FOLDER.glob("*"))
 _BACKSPACED = re.compile(r".\x08")
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once("of the repository, not of the server")
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Folders of the tree, and what they are in the package.
 ROOMS = {"cli": "cli", "engine": "engine", "plugins": "plugins", "tests/suites": "testing", "www": "www"}

@@ -8,6 +8,8 @@ import pytest
 
 from wsrv.engine.worker.dashboard import Dashboard
 
+pytestmark = pytest.mark.once("of the repository, not of the server")
+
 WWW = Path(__file__).resolve().parents[2] / "www"
 STATUSES = (400, 401, 403, 404, 405, 406, 408, 412, 413, 414, 416, 417, 429, 431, 500, 501, 503, 505)
 DASHBOARD = WWW / "dashboard" / "index.html"

@@ -12,6 +12,8 @@ import pytest
 from tests.support.program import run, surroundings
 from tests.support.server import Server, Servers, wait_for
 
+pytestmark = pytest.mark.once("what another program makes of the same bytes")
+
 PACKAGES = 12
 # Past it a file is not held in memory but streamed.
 LARGE_BYTES = 1_500_000

@@ -15,6 +15,8 @@ from tests.support.media import font, png, wasm, webm
 from tests.support.program import surroundings
 from tests.support.server import Server, Servers, wait_for
 
+pytestmark = pytest.mark.once("what a browser makes of the same bytes")
+
 SECONDS = 120
 COLOURS = [(40 * (second % 6), 255 - 40 * (second % 6), 128) for second in range(SECONDS)]
 

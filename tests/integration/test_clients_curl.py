@@ -10,6 +10,8 @@ import pytest
 from tests.support.program import run, surroundings
 from tests.support.server import Server, Servers
 
+pytestmark = pytest.mark.once("what another program makes of the same bytes")
+
 LARGE = os.urandom(3_000_000)
 TEXT = "".join(f"line {number} of many lines that are much alike\n" for number in range(5000))
 PAGE = b"<!doctype html><title>index</title>\n"

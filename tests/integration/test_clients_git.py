@@ -10,6 +10,8 @@ import pytest
 from tests.support.program import run, surroundings
 from tests.support.server import Servers, wait_for
 
+pytestmark = pytest.mark.once("what another program makes of the same bytes")
+
 _WHO = {
     f"GIT_{who}_{what}": f"{what.lower()}@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
 }

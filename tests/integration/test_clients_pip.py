@@ -13,6 +13,8 @@ import pytest
 from tests.support.program import run, surroundings
 from tests.support.server import Server, Servers
 
+pytestmark = pytest.mark.once("what another program makes of the same bytes")
+
 PIP = (sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input")
 
 

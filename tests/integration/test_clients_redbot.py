@@ -12,6 +12,8 @@ from tests.support.program import surroundings
 from tests.support.redbot import Opinion, opinions
 from tests.support.server import Servers
 
+pytestmark = pytest.mark.once("what another program makes of the same bytes")
+
 CODINGS = ("", "identity", "gzip", "br", "zstd")
 # It shrinks, but not to less than the part that redbot asks for.
 TEXT = " ".join(random.Random(0).choices(["one", "line", "is", "like", "another", "and", "shrinks"], k=600))

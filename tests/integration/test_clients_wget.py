@@ -4,8 +4,12 @@
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.support.program import run, surroundings
 from tests.support.server import Servers, wait_for
+
+pytestmark = pytest.mark.once("what another program makes of the same bytes")
 
 DAY_NS = 86_400 * 10**9
 

@@ -17,6 +17,8 @@ from tests.support.launch import Launcher
 from tests.support.program import surroundings
 from tests.support.server import Server, Servers
 
+pytestmark = pytest.mark.once("what a browser makes of the same bytes")
+
 SECONDS = 30
 MS = 1000 * SECONDS
 SIX = ("active", "bytes", "200", "404", "5xx", "total")

@@ -25,6 +25,8 @@ from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.policies.s3fifo import S3Fifo
 from wsrv.plugins.policies.sieve import Sieve
 
+pytestmark = pytest.mark.once("arithmetic of cache policies")
+
 libcachesim = pytest.importorskip("libcachesim", reason=f"libcachesim has no wheel for {platform.machine()}")
 
 # Hashes of 2^14 buckets; its default of 2^24 costs 128 MiB a cache.

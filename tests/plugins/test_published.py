@@ -15,6 +15,8 @@ from wsrv.plugins.policies.fifo import Fifo
 from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.policies.wtinylfu import WTinyLfu
 
+pytestmark = pytest.mark.once("arithmetic of cache policies")
+
 OBJECTS = 10_000
 WARM_UP = 100_000
 REQUESTS = 200_000

@@ -11,6 +11,8 @@ from wsrv.engine.cache.simulation.replay import replay
 from wsrv.engine.cache.simulation.trace import Trace
 from wsrv.plugins.registry import load
 
+pytestmark = pytest.mark.once("arithmetic of cache policies")
+
 POLICIES = load().policies
 
 KEYS = [b"%d" % number for number in range(10)]

@@ -13,6 +13,8 @@ from wsrv.engine.cache.simulation.trace import Trace
 from wsrv.plugins.policies.lru import Lru
 from wsrv.plugins.policies.s3fifo import S3Fifo
 
+pytestmark = pytest.mark.once("arithmetic of cache policies")
+
 
 @given(rate=st.floats(0.01, 1.0))
 def test_a_key_is_in_the_sample_with_all_its_requests_or_with_none(rate: float) -> None:
