@@ -51,7 +51,7 @@ class ForkServer:
             )
 
     def close(self) -> None:
-        """Wait for its end. What was forked goes on."""
+        """Wait for its end. What still runs is told to end."""
         self._socket.close()
         self._popen.wait(_PATIENCE_SECONDS)
 
@@ -154,7 +154,9 @@ def _serve(requests: socket.socket) -> list[str]:
                 _reap(fd, *running.pop(fd))
                 continue
             message, fds, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 4)
-            if not message:
+            if not message:  # the tests have ended, or were killed before they could end what they started
+                for pid, _ in running.values():
+                    os.kill(pid, signal.SIGTERM)
                 sys.exit()
             pid = os.fork()
             if pid == 0:
