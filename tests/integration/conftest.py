@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from xprocess import XProcess
 
 from tests.support.download import make_big
 from tests.support.forkserver import forkserver
@@ -47,8 +48,8 @@ def nothing_left_behind() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _servers(folder: Path) -> Iterator[Servers]:
-    found = Servers(folder)
+def _servers(folder: Path, xprocess: XProcess | None = None) -> Iterator[Servers]:
+    found = Servers(folder, xprocess)
     try:
         yield found
     finally:
@@ -90,9 +91,9 @@ def servers(nothing_left_behind: None, tmp_path: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture(scope="module")
-def module_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that live as long as the tests of one file."""
-    with _servers(tmp_path_factory.mktemp("module")) as found:
+def module_servers(xprocess: XProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Servers that live as long as the tests of one file, started as a user starts them."""
+    with _servers(tmp_path_factory.mktemp("module"), xprocess) as found:
         yield found
 
 

@@ -8,17 +8,21 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psutil
+from xprocess import ProcessStarter, XProcess
 
-from tests.support.forkserver import Run, forkserver
+from tests.support.forkserver import forkserver
 from tests.support.processes import children
 from wsrv.cli import running
 
 WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
+# A server's pid, what it says on stderr, and how to let go of it when it has ended.
+_Started = tuple[int, Path, Callable[[], None]]
 _LISTENING = re.compile(r"listening on (https?://\S+:(\d+))")
 START_SECONDS = 20
 STOP_SECONDS = 15
@@ -122,45 +126,76 @@ def read_answer(sock: socket.socket) -> Answer:
 
 
 class Servers:
-    """Starts servers and ends them: `servers(root, "--workers", "1")`."""
+    """Starts servers and ends them: `servers(root, "--workers", "1")`. Forked, or with `xprocess` started anew."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, xprocess: XProcess | None = None) -> None:
         self._folder = folder
-        self._started: list[tuple[Server, Run]] = []
+        self._xprocess = xprocess
+        self._ends: list[Callable[[], None]] = []
 
     def __call__(self, root: Path, *options: str) -> Server:
         """`wsrv serve root` where `options` say, or on a free port, once it listens."""
-        number = len(self._started)
-        log, said, runtime = (
-            self._folder / f"wsrv-{number}.log",
-            self._folder / f"wsrv-{number}.said",
-            self._folder / "run",
-        )
+        number, runtime = len(self._ends), self._folder / "run"
+        log = self._folder / f"wsrv-{number}.log"
         place = () if "--listen" in options else ("--port", "0")
-        command = ["serve", str(root), *place, "--runtime-dir", str(runtime), "--log-file", str(log), *options]
+        command = ("serve", str(root), *place, "--runtime-dir", str(runtime), "--log-file", str(log), *options)
+        if self._xprocess is None:
+            pid, said, end = self._fork(command, self._folder / f"wsrv-{number}.said")
+        else:
+            pid, said, end = _start(self._xprocess, f"wsrv-{os.getpid()}-{self._folder.name}-{number}", command)
+        found = _LISTENING.search(said.read_text())
+        assert found is not None, "it said that it listens"
+        server = Server(pid, int(found[2]), log, runtime, said)
+
+        def stop() -> None:
+            if server.process.is_running() and server.process.status() != psutil.STATUS_ZOMBIE:
+                server.stop()
+            end()
+
+        self._ends.append(stop)
+        return server
+
+    def _fork(self, command: Sequence[str], said: Path) -> _Started:
         with said.open("wb") as stderr, open(os.devnull, "r+b") as nothing:
             streams = (nothing.fileno(), nothing.fileno(), stderr.fileno())
             run = forkserver().run(command, streams, os.environ, self._folder)
 
-        def listening() -> re.Match[str] | None:
+        def listening() -> bool:
             ended = run.has_ended()
-            found = _LISTENING.search(said.read_text())
-            assert found or not ended, f"ended: {said.read_text()}"
-            return found
+            listens = _LISTENING.search(said.read_text()) is not None
+            assert listens or not ended, f"ended: {said.read_text()}"
+            return listens
 
         try:
-            found = wait_for(listening, "the line that it listens", START_SECONDS)
+            wait_for(listening, "the line that it listens", START_SECONDS)
         except AssertionError:
             run.close()
             raise
-        assert found is not None
-        server = Server(run.pid, int(found[2]), log, runtime, said)
-        self._started.append((server, run))
-        return server
+        return run.pid, said, run.close
 
     def end(self) -> None:
         """Stop what still runs."""
-        for server, run in self._started:
-            if not run.has_ended():
-                server.stop()
-            run.close()
+        for end in self._ends:
+            end()
+
+
+def _start(xprocess: XProcess, name: str, command: Sequence[str]) -> _Started:
+    class Starter(ProcessStarter):  # type: ignore[misc]  # xprocess ships no types
+        pattern = "listening on https?://"
+        timeout = START_SECONDS
+        args = (*WSRV, *command)
+        terminate_on_interrupt = True
+
+    pid, said = xprocess.ensure(name, Starter)
+    return pid, Path(said), partial(_forget, xprocess, name)
+
+
+def _forget(xprocess: XProcess, name: str) -> None:
+    """Give back what xprocess holds for a process that has ended: it would keep it until the end of the session."""
+    info = xprocess.getinfo(name)
+    for resource in [r for r in xprocess.resources if r.info and r.info[0].name == name]:
+        resource.popen.wait(STOP_SECONDS)
+        resource.release()
+        xprocess.resources.remove(resource)
+    xprocess.config.__dict__["_extlogfiles"].pop(name, None)
+    info.controldir.remove(ignore_errors=True)
