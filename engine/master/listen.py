@@ -21,12 +21,10 @@ from wsrv.engine.master.name import is_name
 from wsrv.engine.master.outcome import CannotStart, Voice
 from wsrv.engine.master.unix import UnixPath, listen_on_path
 from wsrv.engine.settings import ListenSettings, TlsSettings
+from wsrv.engine.worker.fastreaders import UNSENT_BYTES
 
 # Seconds a connection may stay silent before accept sees it. With 5, a silent client reaches accept only after 7 s.
 _DEFER_ACCEPT_SECONDS = 1
-# Of an answer, so much may wait in the kernel for a client that takes it slowly; what is on its way does not count.
-# Without a bound it is 2 MB a connection, and a thousand slow readers drive all of TCP into a shortage of memory.
-_UNSENT_BYTES = 128 * 1024
 _SYN_COOKIES = Path("/proc/sys/net/ipv4/tcp_syncookies")
 _SOMAXCONN = Path("/proc/sys/net/core/somaxconn")
 _UNPRIVILEGED = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
@@ -168,7 +166,7 @@ def _prepare(listener: socket.socket) -> None:
 def _tune(listener: socket.socket) -> None:
     """Set what accepted sockets inherit, and when they are accepted."""
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     # Without SYN cookies, a few hundred silent clients fill the queue of half-accepted connections for everybody.
     if _number(_SYN_COOKIES):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_SECONDS)

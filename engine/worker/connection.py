@@ -67,8 +67,8 @@ class Timeouts(NamedTuple):
         return cls(*(int(each * _SECOND_NS) for each in seconds))
 
 
-# What the kernel is given of a file at once (nginx sendfile_max_chunk: 2 MiB).
-TURN_BYTES = 1024 * 1024
+# What the kernel is given of a file in a turn (nginx sendfile_max_chunk: 2 MiB).
+TURN_BYTES = 4 * 1024 * 1024
 
 
 class Dialogue:

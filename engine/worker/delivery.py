@@ -21,11 +21,12 @@ from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, TROUBLE_INDE
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE, WRITE, Connection, Connections
+from wsrv.engine.worker.fastreaders import FastReaders
 from wsrv.engine.worker.mishaps import Mishaps
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
-_PIECE_BYTES = 256 * 1024
+_PIECE_BYTES = 1024 * 1024
 # Of a new stream, whose beginning comes in between short answers: the rest has to stand in line. See turns.py.
 _FIRST_TURN_BYTES = 64 * 1024
 # A turn ends after this, too: a client with a tiny window makes the kernel work for each piece.
@@ -48,6 +49,7 @@ class Delivery:
         self._nobody = log_format.client(b"", b"")
         # The last errors, for who watches.
         self.mishaps = Mishaps()
+        self._fast_readers = FastReaders()
 
     @staticmethod
     def connection(request: Request) -> bytes:
@@ -244,9 +246,13 @@ class Delivery:
     def _pump(self, conn: Connection, stream: Stream) -> bool:
         """Send the next pieces of a stream; False when some is left, or the client is gone."""
         turn, longest = conn.turn_bytes, _PIECE_BYTES
+        now_ns = monotonic_ns()
         if not stream.sent_bytes:
             turn = longest = _FIRST_TURN_BYTES
-        until_ns = monotonic_ns() + _TURN_NS
+            stream.began_ns = now_ns
+        elif not stream.is_fast:
+            self._fast_readers.consider(conn, stream, now_ns)
+        until_ns = now_ns + _TURN_NS
         while stream.parts:
             if turn <= 0 or monotonic_ns() >= until_ns:
                 return False
@@ -273,7 +279,13 @@ class Delivery:
             turn -= max(gone, _LEAST_TURN_BYTES)
         os.close(stream.fd)
         conn.dialogue().stream = None
+        self._fast_readers.end(conn, stream)
         return True
+
+    def takes_still(self, conn: Connection) -> bool:
+        """Whether a client whose time is over has taken some of what the kernel has of a long answer."""
+        stream = conn.dialogue().stream
+        return stream is not None and self._fast_readers.has_taken(conn, stream)
 
     def abandon(self, conn: Connection) -> None:
         """Give up on a client that went away or stopped taking; what it did not get is not counted as sent."""

@@ -35,6 +35,7 @@ from wsrv.engine.worker.connection import (
     LINGER_BYTES,
     READ,
     WAIT,
+    WRITABLE,
     WRITE,
     Connection,
     Connections,
@@ -139,6 +140,9 @@ class Intake:
             if conn.state == WRITE:
                 # It does not even take that.
                 self._delivery.abandon(conn)
+            return
+        if conn.state == WRITE and self._delivery.takes_still(conn):
+            self._connections.want(conn, WRITE, WRITABLE, now_ns)
             return
         if conn.state != LINGER:
             self._counts[LIMIT_INDEX["write_timeout" if conn.state == WRITE else "idle_timeout"]] += 1

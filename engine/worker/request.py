@@ -68,10 +68,22 @@ class Request:
 class Stream:
     """An answer that is sent piece by piece: `parts` are bytes, head included, and spans of the open file `fd`.
 
-    What it will have been is recorded before its last piece.
+    What it will have been is recorded before its last piece. `is_fast` and `queued_bytes`: see fastreaders.py.
     """
 
-    __slots__ = ("fd", "head_bytes", "left_bytes", "parts", "recorded", "request", "sent_bytes", "status")
+    __slots__ = (
+        "began_ns",
+        "fd",
+        "head_bytes",
+        "is_fast",
+        "left_bytes",
+        "parts",
+        "queued_bytes",
+        "recorded",
+        "request",
+        "sent_bytes",
+        "status",
+    )
 
     def __init__(self, request: Request, status: int, fd: int, head: bytes, body: Iterable[bytes | Span]) -> None:
         self.request = request
@@ -83,6 +95,10 @@ class Stream:
         self.left_bytes = sum(map(size_of, self.parts))
         self.sent_bytes = 0
         self.recorded = False
+        # Of its first piece.
+        self.began_ns = 0
+        self.is_fast = False
+        self.queued_bytes = 0
 
     def gone(self, count: int) -> None:
         """`count` bytes of the first part are sent."""

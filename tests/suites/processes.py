@@ -4,6 +4,7 @@
 # part names as kept is enough.
 """Children that run a function, gates to hold them at, and a census of what is open."""
 
+import contextlib
 import gc
 import os
 import resource
@@ -11,6 +12,7 @@ import select
 import signal
 import traceback
 from collections.abc import Callable, Collection
+from pathlib import Path
 from types import TracebackType
 from typing import NoReturn, Self
 
@@ -23,6 +25,16 @@ def open_fds() -> set[int]:
     with os.scandir("/proc/self/fd") as entries:
         listed = {int(entry.name) for entry in entries}
     return {fd for fd in listed if _is_open(fd)}  # without the listing's own
+
+
+def child_pids() -> set[int]:
+    """The children of this process that nobody has waited for, whether they run or have ended."""
+    found: set[int] = set()
+    with os.scandir("/proc/self/task") as threads:
+        for thread in threads:
+            with contextlib.suppress(FileNotFoundError):  # it has ended
+                found.update(map(int, Path(thread.path, "children").read_text("ascii").split()))
+    return found
 
 
 def _is_open(fd: int) -> bool:

@@ -1,8 +1,6 @@
 # What the suites need around a test. As context managers, so that other tests can have the same without the classes.
 """Nothing is left behind, nothing waits for ever."""
 
-import errno
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +8,17 @@ from types import FrameType
 
 import pytest
 
-from wsrv.testing.processes import BOUND_SECONDS, Gate, open_fds
+from wsrv.testing.processes import BOUND_SECONDS, Gate, child_pids, open_fds
 from wsrv.testing.tcp import Clients
 
 
 @contextmanager
 def leaving_nothing() -> Iterator[None]:
     """Raises AssertionError at the end when descriptors or children are others than before."""
-    before = open_fds()
+    before, children = open_fds(), child_pids()
     yield
     assert open_fds() == before, "descriptors were left open, or closed that were not ours"
-    with pytest.raises(ChildProcessError) as ended:
-        os.waitpid(-1, os.WNOHANG)
-    assert ended.value.errno == errno.ECHILD
+    assert child_pids() == children, "children were left behind, or waited for that were not ours"
 
 
 @contextmanager

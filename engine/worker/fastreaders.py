@@ -1,0 +1,123 @@
+# Who reads a long answer fast may have more of it wait in the kernel.
+#
+# What waits unsent is bounded for everybody (TCP_NOTSENT_LOWAT, on the listener), so that who does not read holds no
+# memory. For one who reads fast the bound means a waking for every 128 KiB: most of what a large file costs.
+#
+# Rule 1: fast is who has taken the beginning of an answer at a megabyte a second or more, and has much of it to come.
+# Rule 2: there is a bounded number of places, by what the system allows TCP; and a place is for one answer.
+# Rule 3: of who has a place the kernel is asked, when his time is over, whether he has taken anything. Then his place
+#   is another's, and his time begins anew.
+"""Lifting the bound on unsent bytes for fast readers of long answers."""
+
+import fcntl
+import os
+import socket
+import sys
+import termios
+from pathlib import Path
+
+from wsrv.engine.worker.connection import CLOSED, Connection
+from wsrv.engine.worker.request import Stream
+
+# Of an answer, so much may wait in the kernel for a client that takes it slowly; what is on its way does not count.
+# Without a bound it is 2 MB a connection, and a thousand slow readers drive all of TCP into a shortage of memory.
+UNSENT_BYTES = 128 * 1024
+# Of an answer, before anything is said of who reads it, and what must be left of it.
+_LEAST_SENT_BYTES = 512 * 1024
+_LEAST_LEFT_BYTES = 1024 * 1024
+# A byte in 1,024 ns is a megabyte a second.
+_BYTE_NS_SHIFT = 10
+# The bound of net.ipv4.tcp_notsent_lowat, by default none.
+_SYSTEMS_OWN = 0
+# What the kernel keeps for one: where it may be told more than it takes by itself, that, which it doubles (socket(7)).
+_TOLD_BYTES = 3 * 1024 * 1024
+_QUEUE_BYTES = 2 * _TOLD_BYTES
+_WMEM_MAX = Path("/proc/sys/net/core/wmem_max")
+_TCP_MEM = Path("/proc/sys/net/ipv4/tcp_mem")
+_FEWEST_PLACES = 4
+_INT_BYTES = bytes(4)
+
+
+def _places() -> int:
+    """For each processor a share of half of the memory at which TCP begins to save."""
+    pressure_bytes = _number(_TCP_MEM, 1) * os.sysconf("SC_PAGE_SIZE")
+    return max(_FEWEST_PLACES, pressure_bytes // 2 // (os.cpu_count() or 1) // _QUEUE_BYTES)
+
+
+def _number(path: Path, column: int) -> int:
+    """A number of the kernel's; 0 where it has none."""
+    try:
+        return int(path.read_text("ascii").split()[column])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+# Read when this is imported, which is before a worker's file system shrinks to the site.
+_PLACES = _places()
+_MAY_BE_TOLD = _number(_WMEM_MAX, 0) >= _TOLD_BYTES
+
+
+class FastReaders:
+    """Those of one worker, in so many `places`."""
+
+    def __init__(self, places: int = _PLACES) -> None:
+        self._places = places
+        self._readers: set[Connection] = set()
+
+    def __len__(self) -> int:
+        """How many there are, or were a moment ago."""
+        return len(self._readers)
+
+    def consider(self, conn: Connection, stream: Stream, now_ns: int) -> None:
+        """Lift the bound, if the one who reads `stream` is fast and there is a place for him."""
+        if (
+            stream.sent_bytes < _LEAST_SENT_BYTES
+            or stream.left_bytes < _LEAST_LEFT_BYTES
+            or stream.sent_bytes < now_ns - stream.began_ns >> _BYTE_NS_SHIFT
+            or conn.is_secure
+        ):
+            return
+        if len(self._readers) >= self._places:
+            self._readers = {reader for reader in self._readers if reader.state != CLOSED}
+            if len(self._readers) >= self._places:
+                return
+        if _bound(conn.fd, _SYSTEMS_OWN, _MAY_BE_TOLD):
+            stream.is_fast = True
+            self._readers.add(conn)
+
+    def end(self, conn: Connection, stream: Stream) -> None:
+        """The bound is as it was, for what comes after `stream`."""
+        if stream.is_fast:
+            stream.is_fast = False
+            self._readers.discard(conn)
+            _bound(conn.fd, UNSENT_BYTES)
+
+    def has_taken(self, conn: Connection, stream: Stream) -> bool:
+        """Whether a client whose time is over has taken something since it began, or since this was asked last."""
+        if stream.is_fast:
+            self.end(conn, stream)
+            stream.queued_bytes = sys.maxsize
+        before, stream.queued_bytes = stream.queued_bytes, _queued(conn.fd)
+        return stream.queued_bytes < before
+
+
+def _bound(fd: int, unsent_bytes: int, tell: bool = False) -> bool:
+    """Bound what waits unsent; False where there is no such bound, as for a Unix socket.
+
+    `tell`: and say how large the queue is, which stays so.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=fd)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent_bytes)
+        if tell:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _TOLD_BYTES)
+    except OSError:
+        return False
+    finally:
+        sock.detach()
+    return True
+
+
+def _queued(fd: int) -> int:
+    """Bytes that the client has not acknowledged (SIOCOUTQ, tcp(7))."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.TIOCOUTQ, _INT_BYTES), sys.byteorder)

@@ -1,0 +1,112 @@
+# Streams of a file that is never opened: what is looked at is what the kernel is told of real connections.
+"""More of a long answer may wait in the kernel for who reads it fast."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+
+import pytest
+
+from wsrv.engine.http.ranges import Span
+from wsrv.engine.worker.clock import SECOND_NS
+from wsrv.engine.worker.connection import CLOSED, Connection
+from wsrv.engine.worker.fastreaders import UNSENT_BYTES, FastReaders
+from wsrv.engine.worker.request import Stream
+
+MIB = 1024 * 1024
+LOWAT = (socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
+
+
+class Peer:
+    """A client, and the connection of the worker with it."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.client = stack.enter_context(socket.create_connection(listener.getsockname()))
+            self.sock = stack.enter_context(listener.accept()[0])
+        self.sock.setsockopt(*LOWAT, UNSENT_BYTES)
+        self.conn = Connection(self.sock.fileno(), b"", 0)
+
+    @property
+    def bound_bytes(self) -> int:
+        return self.sock.getsockopt(*LOWAT)
+
+
+@pytest.fixture
+def peers() -> Iterator[list[Peer]]:
+    with ExitStack() as stack:
+        yield [Peer(stack) for _ in range(3)]
+
+
+def stream(sent_bytes: int, left_bytes: int = 8 * MIB) -> Stream:
+    """Whose first piece went at 0 ns."""
+    made = Stream(None, 200, -1, b"", (Span(0, sent_bytes + left_bytes),))  # type: ignore[arg-type]
+    made.gone(0)
+    made.gone(sent_bytes)
+    return made
+
+
+def test_the_bound_is_lifted_for_one_answer_of_who_reads_fast(peers: list[Peer]) -> None:
+    readers, (peer, other, _), answer = FastReaders(4), peers, stream(MIB)
+    readers.consider(peer.conn, answer, SECOND_NS // 2)
+    assert answer.is_fast
+    assert (peer.bound_bytes, other.bound_bytes) == (0, UNSENT_BYTES)
+    readers.end(peer.conn, answer)
+    assert (answer.is_fast, len(readers)) == (False, 0)
+    assert peer.bound_bytes == UNSENT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("sent_bytes", "left_bytes", "seconds"),
+    [(MIB, 8 * MIB, 2.0), (MIB // 4, 8 * MIB, 0.001), (2 * MIB, MIB // 2, 0.001)],
+    ids=["who reads slowly", "of whom little is known", "whose answer ends soon"],
+)
+def test_it_stays_for(peers: list[Peer], sent_bytes: int, left_bytes: int, seconds: float) -> None:
+    answer = stream(sent_bytes, left_bytes)
+    FastReaders(4).consider(peers[0].conn, answer, int(seconds * SECOND_NS))
+    assert not answer.is_fast
+    assert peers[0].bound_bytes == UNSENT_BYTES
+
+
+def test_there_are_so_many_places_and_who_has_left_has_none(peers: list[Peer]) -> None:
+    readers, answers = FastReaders(2), [stream(MIB) for _ in range(3)]
+    for peer, answer in zip(peers, answers, strict=True):
+        readers.consider(peer.conn, answer, 1)
+    assert [answer.is_fast for answer in answers] == [True, True, False]
+    peers[0].conn.state = CLOSED
+    readers.consider(peers[2].conn, answers[2], 1)
+    assert answers[2].is_fast
+    assert len(readers) == 2
+
+
+def test_a_unix_socket_has_no_such_bound() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        answer, readers = stream(MIB), FastReaders(2)
+        readers.consider(Connection(ours.fileno(), b"", 0), answer, 1)
+        assert not answer.is_fast
+        assert len(readers) == 0
+
+
+def test_a_fast_one_whose_time_is_over_goes_on_while_he_takes_something(peers: list[Peer]) -> None:
+    peer, readers, answer = peers[0], FastReaders(2), stream(MIB)
+    readers.consider(peer.conn, answer, 1)
+    peer.sock.setblocking(False)
+    with suppress(BlockingIOError):
+        while True:
+            peer.sock.send(bytes(MIB))
+    assert readers.has_taken(peer.conn, answer), "he was fast a moment ago"
+    assert peer.bound_bytes == UNSENT_BYTES
+    assert len(readers) == 0
+    taken = 0
+    while taken < 2 * MIB:
+        taken += len(peer.client.recv(MIB))
+    assert readers.has_taken(peer.conn, answer)
+    # What is on its way may still arrive; he takes nothing any more.
+    while readers.has_taken(peer.conn, answer):
+        pass
+
+
+def test_of_who_was_never_fast_nothing_is_asked(peers: list[Peer]) -> None:
+    peers[0].sock.sendall(b"x")
+    assert not FastReaders(2).has_taken(peers[0].conn, stream(MIB))
