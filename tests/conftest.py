@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 
 from tests.support.alone import Machine
+from tests.support.forkserver import forkserver
 from tests.support.lint import Tap
 
 # readline, which pytest loads, exports the size of a terminal, and xdist's workers inherit it.
@@ -84,6 +85,12 @@ def _tap() -> Iterator[Tap]:
     tap = Tap()
     with tap.open():
         yield tap
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_server() -> None:
+    """There before any test counts its descriptors and children."""
+    forkserver()
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ import pytest
 from xprocess import XProcess
 
 from tests.support.download import make_big
-from tests.support.forkserver import forkserver
 from tests.support.launch import Launcher
 from tests.support.processes import children
 from tests.support.server import Servers, wait_for
@@ -37,7 +36,6 @@ def _in_shm() -> set[str]:
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
     """Descriptors, children and shared memory are after a test what they were before."""
-    forkserver()
     before = _belongings()
     yield
     after = _belongings()

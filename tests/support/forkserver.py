@@ -101,7 +101,7 @@ class Run:
 
 @functools.cache
 def forkserver() -> ForkServer:
-    """The one of this process, ended with it. A fixture that counts children and descriptors calls it before."""
+    """The one of this process, ended with it. tests/conftest.py calls it before any test."""
     made = ForkServer()
     atexit.register(made.close)
     return made
