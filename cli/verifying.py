@@ -67,6 +67,7 @@ class _Client(threading.Thread):
         self._keeps = keeps
         self._over = over
         self.requests = 0
+        self.answers = 0
         self.dropped: Counter[str] = Counter()
 
     def run(self) -> None:
@@ -77,6 +78,7 @@ class _Client(threading.Thread):
                 connection.request("HEAD", "/", headers={} if self._keeps else {"Connection": "close"})
                 answer = connection.getresponse()
                 answer.read()
+                self.answers += 1
                 if answer.status == _UNAVAILABLE:
                     self.dropped["503"] += 1
             except (OSError, http.client.HTTPException) as error:
@@ -97,7 +99,7 @@ class Verification:
         for client in self._clients:
             client.start()
         until = time.monotonic() + _TIMEOUT_SECONDS
-        while not all(client.requests > 1 for client in self._clients):
+        while not all(client.answers for client in self._clients):
             if time.monotonic() >= until:
                 self._end()
                 raise Stop(NO_SERVER, "the server does not answer requests, so nothing can be verified")
