@@ -71,7 +71,7 @@ def on(launch: Launcher, site: Path, log: Path, *more: str) -> Launched:
 def test_on_a_full_disk_requests_go_on_and_what_is_lost_is_counted(launch: Launcher, site: Path, disk: Path) -> None:
     server = on(launch, site, disk / "access.log")
     ask(server, range(10))
-    wait_for(lambda: len(asked(server.log)) == 10, "ten lines")
+    assert len(server.log_lines(10)) == 10
     filling = fill(disk)
     ask(server, range(10, 1000))
     dropped = server.stats()["log_dropped"]
@@ -131,7 +131,7 @@ def test_a_log_that_cannot_be_rotated_for_want_of_an_inode_is_rotated_later(
 def test_a_disk_that_may_only_be_read_costs_no_request(launch: Launcher, site: Path, disk: Path) -> None:
     server = on(launch, site, disk / "access.log")
     ask(server, range(10), "")
-    wait_for(lambda: len(asked(server.log)) == 10, "ten lines")
+    assert len(server.log_lines(10)) == 10
     # Whoever has a file open for writing keeps it writable. A log writer opens it with its first line.
     (writer,) = children(server.process, "wsrv: log")
     writer.kill()
@@ -140,7 +140,8 @@ def test_a_disk_that_may_only_be_read_costs_no_request(launch: Launcher, site: P
     ask(server, range(10, 20), "")
     wait_for(lambda: os.strerror(errno.EROFS) in server.words(), "the complaint")
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    wait_for(lambda: asked(server.log) == list(range(20)), "all lines")
+    server.log_lines(20)
+    assert asked(server.log) == list(range(20))
     server.signal(signal.SIGTERM)
     assert server.status() == 0
     assert server.words().count("lines will be lost") == 1
