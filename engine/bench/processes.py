@@ -32,8 +32,16 @@ def cpu_seconds(pid: int) -> float:
         if member in stats:
             ticks = sum(map(int, stats[member][_USER_TICKS : _USER_TICKS + 2]))
             # Ticks are coarse, and know of threads that have ended.
-            seconds += max(ticks * _TICK_SECONDS, _run_seconds(member))
+            seconds += max(ticks * _TICK_SECONDS, run_ns(member) / 1e9)
     return seconds
+
+
+def run_ns(pid: int) -> int:
+    """What the threads of a process have run (sched-stats.rst); 0 where the kernel does not say."""
+    try:
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())
+    except (OSError, IndexError):
+        return 0
 
 
 def _listeners(family: str, port: int) -> Iterator[str]:
@@ -54,15 +62,6 @@ def _sockets(pid: int) -> Iterator[str]:
 
 def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
-
-
-def _run_seconds(pid: int) -> float:
-    """What the threads of a process have run, to the nanosecond (sched-stats.rst); 0 where the kernel does not say."""
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-    except (OSError, IndexError):
-        return 0.0
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from wsrv.engine.kernel import number
 from wsrv.engine.master.holder import port_holder
 from wsrv.engine.master.name import is_name
 from wsrv.engine.master.outcome import CannotStart, Voice
@@ -68,7 +69,7 @@ def open_listeners(settings: Sequence[ListenSettings], voice: Voice, undo: conte
         listener = Listener(made, one.secure, path)
         undo.callback(listener.close)
         found.append(listener)
-    most, wanted = _number(_SOMAXCONN), max(one.backlog for one in settings)
+    most, wanted = number(_SOMAXCONN), max(one.backlog for one in settings)
     if most is not None and most < wanted:
         voice.detail(f"net.core.somaxconn cuts the backlog from {wanted} to {most}")
     return found
@@ -168,15 +169,8 @@ def _tune(listener: socket.socket) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     # Without SYN cookies, a few hundred silent clients fill the queue of half-accepted connections for everybody.
-    if _number(_SYN_COOKIES):
+    if number(_SYN_COOKIES):
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_ACCEPT_SECONDS)
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text("ascii"))
-    except (OSError, ValueError):
-        return None
 
 
 def _reason(error: OSError, family: int, address: _Address) -> str:
@@ -185,7 +179,7 @@ def _reason(error: OSError, family: int, address: _Address) -> str:
         holder = port_holder(packed, address[1])
         return f"in use{f' by {holder}' if holder else ''}; choose another --port, or --port 0 for a free one"
     if error.errno == errno.EACCES:
-        first = _number(_UNPRIVILEGED) or 1024
+        first = number(_UNPRIVILEGED) or 1024
         return f"ports below {first} need root or CAP_NET_BIND_SERVICE; choose a higher --port"
     if error.errno == errno.EADDRNOTAVAIL:
         return "no interface of this machine has that address; --host 0.0.0.0 takes all there are"

@@ -26,7 +26,8 @@ from wsrv.engine.worker.mishaps import Mishaps
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
-_PIECE_BYTES = 1024 * 1024
+# Given to the kernel at once; of an answer to who reads it fast, more.
+_PIECE_BYTES, _FAST_PIECE_BYTES = 256 * 1024, 1024 * 1024
 # Of a new stream, whose beginning comes in between short answers: the rest has to stand in line. See turns.py.
 _FIRST_TURN_BYTES = 64 * 1024
 # A turn ends after this, too: a client with a tiny window makes the kernel work for each piece.
@@ -252,6 +253,8 @@ class Delivery:
             stream.began_ns = now_ns
         elif not stream.is_fast:
             self._fast_readers.consider(conn, stream, now_ns)
+        if stream.is_fast:
+            longest = _FAST_PIECE_BYTES
         until_ns = now_ns + _TURN_NS
         while stream.parts:
             if turn <= 0 or monotonic_ns() >= until_ns:

@@ -16,6 +16,7 @@ import sys
 import termios
 from pathlib import Path
 
+from wsrv.engine.kernel import number
 from wsrv.engine.worker.connection import CLOSED, Connection
 from wsrv.engine.worker.request import Stream
 
@@ -40,21 +41,13 @@ _INT_BYTES = bytes(4)
 
 def _places() -> int:
     """For each processor a share of half of the memory at which TCP begins to save."""
-    pressure_bytes = _number(_TCP_MEM, 1) * os.sysconf("SC_PAGE_SIZE")
+    pressure_bytes = (number(_TCP_MEM, 1) or 0) * os.sysconf("SC_PAGE_SIZE")
     return max(_FEWEST_PLACES, pressure_bytes // 2 // (os.cpu_count() or 1) // _QUEUE_BYTES)
-
-
-def _number(path: Path, column: int) -> int:
-    """A number of the kernel's; 0 where it has none."""
-    try:
-        return int(path.read_text("ascii").split()[column])
-    except (OSError, ValueError, IndexError):
-        return 0
 
 
 # Read when this is imported, which is before a worker's file system shrinks to the site.
 _PLACES = _places()
-_MAY_BE_TOLD = _number(_WMEM_MAX, 0) >= _TOLD_BYTES
+_MAY_BE_TOLD = (number(_WMEM_MAX) or 0) >= _TOLD_BYTES
 
 
 class FastReaders:

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from tests.bench.probe import FILE_BYTES, STAGES, overhead_ns, words
 from tests.bench.transports import Server
 from tests.worker.workbench import Workbench
+from wsrv.engine.bench.processes import run_ns
 from wsrv.engine.shm.histogram import BUCKET_TABLE, UNIT_SHIFT
 
 # As wrk and ab ask.
@@ -116,8 +117,7 @@ def _spent_ns(server: Server) -> dict[str, int]:
     spent = {}
     for number, process in enumerate(server.family()):
         title = Path(f"/proc/{process.pid}/comm").read_text().strip().removeprefix("wsrv:").strip()
-        tasks = list(Path(f"/proc/{process.pid}/task").iterdir())
-        spent[title if number else "master"] = sum(int((t / "schedstat").read_text().split()[0]) for t in tasks)
+        spent[title if number else "master"] = run_ns(process.pid)
     return spent
 
 

@@ -31,6 +31,7 @@ from tests.bench.peers import free_port, nginx, running
 from tests.bench.transports import WSRV, Server
 from wsrv.engine.bench.fleet import Fleet
 from wsrv.engine.bench.plan import Plan
+from wsrv.engine.bench.processes import run_ns
 from wsrv.engine.bench.workload import ZIPF_PICKS, request, target_of, zipf
 
 USUAL = {"held": "10,100,1000,10000", "active": "10,100,1000,10000", "objects": "100,1000,10000,100000"}
@@ -68,8 +69,7 @@ class Subject(NamedTuple):
     def cpu_ns(self) -> int:
         """What all its processes have spent so far, user and system, of all threads."""
         master = psutil.Process(self.pid)
-        tasks = [t for p in (master, *master.children()) for t in Path(f"/proc/{p.pid}/task").iterdir()]
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+        return sum(run_ns(process.pid) for process in (master, *master.children()))
 
 
 class Cell:

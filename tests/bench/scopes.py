@@ -31,6 +31,7 @@ import psutil
 
 from tests.support import zipf
 from tests.worker.workbench import Client, Workbench
+from wsrv.engine.bench.processes import run_ns
 from wsrv.engine.cache.policy import Policy
 from wsrv.engine.cache.shared.arena import Arena
 from wsrv.engine.cache.shared.writing import Writer
@@ -87,8 +88,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Of all threads, as the scheduler counts it: in nanoseconds, not in ticks."""
-        tasks = (task for process in self._family for task in Path(f"/proc/{process.pid}/task").iterdir())
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        return sum(run_ns(process.pid) for process in self._family) / 1e9
 
     def pss_bytes(self) -> int:
         total = 0

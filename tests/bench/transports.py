@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 
+from wsrv.engine.bench.processes import run_ns
 from wsrv.plugins.registry import load
 
 WSRV = (sys.executable, "-c", "from wsrv.cli.main import main; main()")
@@ -61,11 +62,7 @@ class Server:
 
     def cpu_ns(self) -> int:
         """What the whole tree has spent so far, user and system, of all threads."""
-        spent = 0
-        for process in self.family():
-            for task in Path(f"/proc/{process.pid}/task").iterdir():
-                spent += int((task / "schedstat").read_text().split()[0])
-        return spent
+        return sum(run_ns(process.pid) for process in self.family())
 
     def stats(self) -> dict[str, Any]:
         command = (*WSRV, "stats", "--json", "--runtime-dir", self.runtime, "--name", "bench")
