@@ -25,6 +25,8 @@ PATIENCE_SECONDS = 12.0
 CHECKERS = 4
 _REQUESTS_A_CONNECTION = 40
 _PROBES = 4
+# So many at once that no worker goes without one.
+_WARMING = 60
 _PROBE = b"GET /probe.bin?probe HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 _WRK_CONNECTIONS = 8
 
@@ -198,6 +200,12 @@ def recovery(port: int, most_seconds: float = 20.0) -> Recovery:
                 return Recovery(time.monotonic() - began, clock.late_seconds)
             time.sleep(0.01)
     raise AssertionError(f"nobody is served {most_seconds:g} s after: {dict(outcomes)} of {_PROBES}")
+
+
+def warm(port: int) -> None:
+    """Have every worker hold what `recovery` asks for. Raises AssertionError when that is not answered."""
+    with Crowd(port, _WARMING, _PROBE) as crowd:
+        crowd.hear()
 
 
 def rest_of(sock: socket.socket, head: bytes) -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from tests.chaos.clients import recovery, rest_of
+from tests.chaos.clients import recovery, rest_of, warm
 from tests.chaos.ground import COLD, SHRINKING_BYTES, STALL_SECONDS, Ground
 from tests.chaos.levers import CRASH, DEADLY, LOOP, NO_FORK, SLOW_DISK
 from tests.support.crowd import Crowd
@@ -210,6 +210,7 @@ def stand_in_the_way_of_the_log(ground: Ground) -> None:
 def slow_disk(ground: Ground) -> None:
     """All threads of the pool wait for the disk; who asks for what is in memory does not."""
     requests = [f"GET {target}?cold HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode() for target in COLD]
+    warm(ground.server.port)
     ground.levers.pull(SLOW_DISK)
     ground.site.touch_cold()
     try:
