@@ -19,12 +19,14 @@ from wsrv.engine.static.entity import Basis, Entity, Identity, Negotiated, NotSe
 from wsrv.engine.static.file import identify, load, open_regular, refusal
 from wsrv.engine.static.listing import Lister, Wish
 from wsrv.engine.static.mime import ContentTypes, is_packed, shrinks
+from wsrv.engine.static.openat2 import open_beneath
 from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.root import Root
 from wsrv.engine.static.rules import Redirection, Rules
 from wsrv.engine.static.siblings import SUFFIXES, Siblings
 from wsrv.engine.static.target import BadTarget, is_hidden, location_of_directory
 from wsrv.engine.static.walk import Names, names_in
+from wsrv.engine.static.watch import Folder, Watches
 from wsrv.engine.static.withheld import Withheld
 
 __all__ = ["NoIndex", "NotServed", "Site"]
@@ -211,6 +213,27 @@ class Site:
         if siblings is not None and self._siblings is not None:
             siblings = self._siblings.of(file_path, nowait=nowait)
         return entity.basis == Basis(self.identity(file_path, nowait=nowait), siblings)
+
+    def watched(self, watches: Watches, file_path: bytes, now_ns: int) -> Folder | None:
+        """The folder of `file_path`, which `watches` watches if it can."""
+        return watches.folder(self, os.path.dirname(file_path), self._open_folder, now_ns)
+
+    def stands_alone(self, entity: Entity) -> bool:
+        """Whether the files that an unchanged `entity` was made of have no other name and are no links: nobody changes
+        them but by what happens in their folder, which no link leads to."""
+        basis = entity.basis
+        siblings = basis.siblings or () if basis is not None else ()
+        names = [entity.path + SUFFIXES[sibling.coding] for sibling in siblings]
+        if basis is None or basis.plain is not None:
+            names.append(entity.path)
+        try:
+            seen = [os.stat(name, dir_fd=self._root.fd, follow_symlinks=False) for name in names]
+        except OSError:
+            return False
+        return all(stat.S_ISREG(one.st_mode) and one.st_nlink == 1 for one in seen)
+
+    def _open_folder(self, path: bytes) -> int:
+        return open_beneath(self._root.fd, path, os.O_PATH | os.O_DIRECTORY, cached=True, no_links=True)
 
     def identity(self, file_path: bytes, *, nowait: bool) -> Identity | None:
         """The identity of the regular file `file_path`; None when there is none to be had.

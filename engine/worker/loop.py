@@ -30,6 +30,7 @@ from wsrv.engine.settings import LimitSettings, Settings
 from wsrv.engine.shm.row import TROUBLE_INDEX
 from wsrv.engine.static.hosts import Hosts
 from wsrv.engine.static.recoding import Bounds
+from wsrv.engine.static.watch import LONGEST_NS, Watches
 from wsrv.engine.worker.answering import Answering
 from wsrv.engine.worker.arrivals import Arrivals
 from wsrv.engine.worker.change import Change
@@ -86,6 +87,7 @@ class Worker:
         gate, make_connections, make_guide, make_hot = self._kinds(settings.limits)
         self._connections = connections = make_connections(ledger, Timeouts.of(settings.limits))
         self._shelf = self._make_shelf(settings, policy, log_format)
+        self._watches = self._shelf.watches = self._make_watches(settings.cache.revalidate_seconds)
         self._pool = FilePool(settings.process.threads, station.pool)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
@@ -128,6 +130,15 @@ class Worker:
 
         memory = (station.shared, station.row, station.ledger)
         return SharedShelf(settings.cache, policy, self._hosts, self._clock, log_format, bounds, *memory)
+
+    @staticmethod
+    def _make_watches(revalidate_seconds: float) -> Watches | None:
+        """None where they would spare no look, where each request is to have one, or where there can be none."""
+        if not 0 < revalidate_seconds < LONGEST_NS / _SECOND_NS:
+            return None
+        with contextlib.suppress(OSError):
+            return Watches()
+        return None
 
     def _most_kept(self, settings: Settings) -> int:
         """The longest body that can be kept: to compress a longer one would be to compress it for every client."""
@@ -199,6 +210,8 @@ class Worker:
         epoll.register(self._station.line, select.EPOLLIN)
         self._questions.listen()
         epoll.register(self._station.master, select.EPOLLIN)
+        if self._watches is not None:
+            epoll.register(self._watches, select.EPOLLIN)
         signal.set_wakeup_fd(self._alarm.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: None)
@@ -314,6 +327,8 @@ class Worker:
             self._intake.told(now_ns)
         elif fd == self._questions.fileno():
             self._questions.turn(now_ns)
+        elif self._watches is not None and fd == self._watches.fileno():
+            self._watches.turn()
         elif fd == self._signals.fileno():
             makes_way = signal.SIGTERM not in self._signals.recv(64)
             self._drain(now_ns, self._grace_ns, makes_way)

@@ -29,6 +29,7 @@ from wsrv.engine.shm.row import EVICTIONS, OBJECTS, SIZE_BYTES
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.static.hosts import Host, Hosts
 from wsrv.engine.static.site import Site
+from wsrv.engine.static.watch import LONGEST_NS, Folder, Watches
 from wsrv.engine.worker.absent import Absent
 from wsrv.engine.worker.clock import SECOND_NS, Clock
 
@@ -116,12 +117,13 @@ class Cached:
 
     `entity` was found at `path` of `site`; `key` tells it from the other representations of that path. `since_ns` is
     when that was, `asked_ns` when it last served, to the second; `served` counts the hits of the slow lane, `counted`
-    are the requests that its heat knows of. `joined`: a long body is in one of its answers once more.
+    are the requests that its heat knows of. `joined`: a long body is in one of its answers once more. `folder`: the one
+    that its files are in, if nobody can change them but there, and `looked_ns` when they were looked at last.
     """
 
     __slots__ = (
-        *("answers", "asked_ns", "checked_ns", "counted", "entity", "joined"),
-        *("key", "lines", "path", "served", "since_ns", "site"),
+        *("answers", "asked_ns", "checked_ns", "counted", "entity", "folder", "joined"),
+        *("key", "lines", "looked_ns", "path", "served", "since_ns", "site"),
     )
 
     def __init__(self, key: bytes, site: Site, path: bytes, entity: Entity, checked_ns: int) -> None:
@@ -132,6 +134,8 @@ class Cached:
         self.checked_ns = self.since_ns = self.asked_ns = checked_ns
         self.served = 0
         self.counted = 0
+        self.folder: Folder | None = None
+        self.looked_ns = 0
         self.joined = False
         self.answers: dict[tuple[bool, bytes], Prepared] = {}
         self.lines: list[tuple[dict[bytes, Prepared], bytes]] = []
@@ -220,6 +224,8 @@ class Shelf:
         # meanwhile is not held by them.
         self.stirred: list[bytes] = []
         self._errors: dict[tuple[bytes, int, str], tuple[Entity, int]] = {}
+        # Who tells that nothing has changed; None where every file has to be looked at.
+        self.watches: Watches | None = None
         # Notes what is asked for, while somebody wants to know.
         self.sample: Sample | None = None
 
@@ -361,6 +367,8 @@ class Shelf:
         """Look for every file again before it serves: another directory is the root now."""
         self._errors.clear()
         self.absent.clear()
+        if self.watches is not None:
+            self.watches.distrust()
         for key in self.store.held():
             if (cached := self.store.get(key)) is not None:
                 cached.checked_ns = min(cached.checked_ns, now_ns - self._revalidate_ns)
@@ -400,10 +408,19 @@ class Shelf:
         return self.store.get(cached.key) is cached and now_ns - cached.checked_ns < self._revalidate_ns
 
     def _revalidate(self, cached: Cached, now_ns: int) -> bool:
-        """Look whether the file is still what it was; what has changed is let go of."""
+        """Find out whether the file is still what it was; what has changed is let go of."""
+        folder = cached.folder
+        if folder is not None and folder.since_ns <= cached.looked_ns and now_ns - cached.looked_ns < LONGEST_NS:
+            cached.checked_ns = now_ns
+            return True
+        site, watches = cached.site, self.watches
+        if watches is not None:
+            # Before the look: what happens after it is heard of.
+            folder = site.watched(watches, cached.entity.path, now_ns)
         try:
-            if cached.site.unchanged(cached.path, cached.entity, nowait=True):
-                cached.checked_ns = now_ns
+            if site.unchanged(cached.path, cached.entity, nowait=True):
+                cached.checked_ns = cached.looked_ns = now_ns
+                cached.folder = folder if folder is not None and site.stands_alone(cached.entity) else None
                 return True
         except BlockingIOError:
             # Only the disk can tell. The pool looks again; if nothing has changed, what was made of it still serves.
