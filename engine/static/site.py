@@ -166,8 +166,8 @@ class Site:
     def open_for_sending(self, path: bytes, like: Entity | None = None, *, nowait: bool = False) -> tuple[int, Entity]:
         """A descriptor and the entity, without body, of the very same open file; the caller closes the descriptor.
 
-        `path` as for `find`; `like` is what that gave, where it may have been a sibling. Raises as `find` does; a
-        directory without trailing slash is 404.
+        `path` as for `find`; `like` is what that has just given, and what is given back if the file is still as it was.
+        Raises as `find` does; a directory without trailing slash is 404.
         """
         file_path = self._file_path(path)
         negotiated = Negotiated(like.coding, like.basis) if like is not None else Negotiated()
@@ -179,6 +179,9 @@ class Site:
             fd, seen = open_regular(self._root.fd, stored_at, nowait=nowait, no_links=self._root.no_links)
             try:
                 identity = Identity.of(seen)
+                if like is not None and like.identity == identity:
+                    # It was not withheld a moment ago, and a name for it that withholds it would show in its times.
+                    return fd, like
                 self._withhold(identity, nowait=nowait)
             except BaseException:
                 os.close(fd)

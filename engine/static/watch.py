@@ -6,7 +6,7 @@
 #
 # Rule 1: watched is what the kernel tells everything of: folders of file systems of this machine, reached by no link.
 # Rule 2: a folder is still from when all on the way to it are watched, itself included, until anything happens in one.
-# Rule 3: the first event ends a watch (IN_ONESHOT), which begins anew after a while: who writes on and on costs nothing.
+# Rule 3: the first event ends a watch (IN_ONESHOT), which begins anew after a while: who writes on costs nothing.
 # Rule 4: what the kernel does not tell, as a write through memory or through a name that was made elsewhere since, is
 #         found by a look that is due at any rate.
 """Folders watched by inotify(7)."""
@@ -75,7 +75,7 @@ class Watches:
         self._folders: dict[tuple[object, bytes], Folder] = {}
         # By number of the watch, the folders that are not still any more when it is over.
         self._ended_by: dict[int, set[Folder]] = {}
-        self._fd = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fd: int = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))

@@ -22,6 +22,7 @@ from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import Connection, Connections
 from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.errands import CODINGS, Errand, Errands, Resumption
+from wsrv.engine.worker.openfiles import OpenFiles
 from wsrv.engine.worker.patience import Patience
 from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
@@ -68,6 +69,7 @@ class Answering:
         self._clock = clock
         self.errands = Errands(pool, connections, ledger)
         self.patience = Patience(connections, shelf)
+        self.open_files = OpenFiles(shelf)
         self._routes = Routes(shelf)
         self._bounds = bounds
 
@@ -94,7 +96,20 @@ class Answering:
             return
         self._ledger.counts[MISSES] += 1
         request.cache = b"miss"
+        sent = self.open_files.find(request.host.site, request.path, request.accepted, now_ns)
+        if sent is not None:
+            self._settle_on(conn, request, sent, now_ns)
+            return
         self._find(conn, request, now_ns)
+
+    def send_again(self, conn: Connection, request: Request, now_ns: int) -> bool:
+        """Answer a request for a whole long file that is known to be as it was; False when it is not."""
+        sent = self.open_files.find(request.host.site, request.path, request.accepted, now_ns)
+        if sent is None:
+            return False
+        self._ledger.counts[MISSES] += 1
+        self._settle_on(conn, request, sent, now_ns)
+        return True
 
     def _look_again(self, conn: Connection, request: Request, now_ns: int) -> None:
         """Answer a request that has waited for another worker to fetch what it asks for."""
@@ -221,6 +236,10 @@ class Answering:
 
     def _answer(self, conn: Connection, request: Request, cached: Cached, now_ns: int) -> None:
         """Answer with an entity, or as the client's conditions and its Range say."""
+        head_only = request.line.method == b"HEAD"
+        if cached.entity.body is None and cached.entity.status == 200 and not head_only:
+            self._stream(conn, request, cached, now_ns)
+            return
         if request.extras:
             # Beside what is held: nobody else gets it.
             entity = with_extras(cached.entity, request)
@@ -228,10 +247,6 @@ class Answering:
         entity = cached.entity
         if entity.status != 200:
             self._delivery.entity(conn, request, entity)
-            return
-        head_only = request.line.method == b"HEAD"
-        if entity.body is None and not head_only:
-            self._stream(conn, request, entity, now_ns)
             return
         if request.front is None:
             status, spans = self._choice(request, entity, cached.checked_ns)
@@ -243,13 +258,17 @@ class Answering:
         if request.front is not None:
             self._shelf.shelve(prepared, request.front, request.raw_line)
 
-    def _stream(self, conn: Connection, request: Request, found: Entity, now_ns: int) -> None:
+    def _stream(self, conn: Connection, request: Request, found: Cached, now_ns: int) -> None:
         """Answer with a file that is too large to hold. Its conditions concern the very file that is open now."""
-        try:
-            fd, entity = request.host.site.open_for_sending(request.path, found)
-        except NotServed as e:
-            self.error(conn, request, e.status, now_ns)
-            return
+        fd, entity = self.open_files.duplicate(found, request.accepted), found.entity
+        if fd is None:
+            try:
+                fd, entity = request.host.site.open_for_sending(request.path, found.entity)
+            except NotServed as e:
+                self.error(conn, request, e.status, now_ns)
+                return
+            if entity is found.entity:
+                self.open_files.keep(found, request.accepted, fd)
         entity = with_extras(entity, request)
         try:
             status, spans = self._choice(request, entity, now_ns)

@@ -40,6 +40,8 @@ IDLE, HEAD, BODY, WAIT, WRITE, LINGER, CLOSED, ASIDE, GREETING = range(9)
 
 READ = select.EPOLLIN
 WRITABLE = select.EPOLLOUT
+# Told once, and then not waited for until it is wanted again.
+WRITABLE_ONCE = select.EPOLLOUT | select.EPOLLONESHOT
 NOTHING = 0
 
 # After an early answer, what the client still sends is read past for this long and this much (nginx: 5 s, 30 s in all).
@@ -77,7 +79,8 @@ class Dialogue:
     `buffer` holds bytes not yet understood, the first `scanned` of them looked at in vain for the end of a head;
     `blank`: an empty line before it was passed over, at `blank_ns`. `out` holds bytes not yet written. `began` are the
     times when the
-    requests began whose answers are being written, `began_ns` that of the request being read. After the output
+    requests began whose answers are being written, `began_ns` that of the request being read. `queued_bytes`: see
+    fastreaders.py. After the output
     `closing` says to close, `lingers` to read past what still comes; `spent_bytes` bounds that. `body_until_ns` bounds
     the reading of a body, however steadily it comes.
     """
@@ -93,6 +96,7 @@ class Dialogue:
         "closing",
         "lingers",
         "out",
+        "queued_bytes",
         "request",
         "scanned",
         "spent_bytes",
@@ -109,6 +113,7 @@ class Dialogue:
         self.out: deque[bytes | memoryview] = deque()
         self.closing = False
         self.lingers = False
+        self.queued_bytes = 0
         self.request: Request | None = None
         self.body: BodyReader | None = None
         self.body_until_ns = 0
@@ -218,6 +223,8 @@ class Connections:
     def __init__(self, ledger: Ledger, timeouts: Timeouts) -> None:
         self.epoll = select.epoll()
         self.table: dict[int, Connection] = {}
+        # Those that can take more of their answers, in the state WRITE: see turns.py.
+        self.line: deque[Connection] = deque()
         self._ledger = ledger
         self._idle_ns = timeouts.idle_ns
         # Other states wait as long as an idle connection does.
@@ -249,6 +256,13 @@ class Connections:
         deadline_ns = now_ns + self._allowed_ns.get(state, self._idle_ns)
         if deadline_ns >> _SLOT_SHIFT < conn.slot:
             self._expect(conn, deadline_ns)
+
+    def line_up(self, conn: Connection, now_ns: int) -> None:
+        """Put `conn`, which can take more of its answer, into the line. epoll does not wait for it meanwhile."""
+        if conn.state != WRITE:
+            self.want(conn, WRITE, NOTHING, now_ns)
+        conn.active_ns = now_ns
+        self.line.append(conn)
 
     def drop(self, conn: Connection) -> None:
         """Close `conn` and forget it."""

@@ -20,14 +20,14 @@ from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.clock import Clock
-from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE, WRITE, Connection, Connections
+from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE_ONCE, WRITE, Connection, Connections
 from wsrv.engine.worker.fastreaders import FastReaders
 from wsrv.engine.worker.mishaps import Mishaps
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
 from wsrv.engine.worker.request import Request, Stream, size_of
 
 # Given to the kernel at once; of an answer to who reads it fast, more.
-_PIECE_BYTES, _FAST_PIECE_BYTES = 256 * 1024, 1024 * 1024
+_PIECE_BYTES, _FAST_PIECE_BYTES = 256 * 1024, 2048 * 1024
 # Of a new stream, whose beginning comes in between short answers: the rest has to stand in line. See turns.py.
 _FIRST_TURN_BYTES = 64 * 1024
 # A turn ends after this, too: a client with a tiny window makes the kernel work for each piece.
@@ -35,6 +35,8 @@ _TURN_NS = 1_000_000
 # What a piece costs of a turn at least, so that an answer of many small parts does not hold the others up.
 _LEAST_TURN_BYTES = 16 * 1024
 _MAX_PARTS = 64
+# How a turn ended: with all sent, with no room in the kernel for more, or because the others have theirs.
+_ENDED, _WAITS, _TURN_IS_OVER = range(3)
 # Of chance in the boundary of a multipart answer: nobody can have written a file that holds it.
 _BOUNDARY_BYTES = 20
 
@@ -162,7 +164,7 @@ class Delivery:
             gone = max(0, gone - len(part))
         talk.began.append(now_ns)
         talk.closing = answer.close
-        self._connections.want(conn, WRITE, WRITABLE, now_ns)
+        self._connections.want(conn, WRITE, WRITABLE_ONCE, now_ns)
 
     def _put(
         self, conn: Connection, request: Request, status: int, render: Callable[[bytes], bytes], body: bytes
@@ -208,9 +210,16 @@ class Delivery:
     def flush(self, conn: Connection, now_ns: int) -> bool:
         """Write what there is; whether all of it is gone and the connection goes on."""
         talk = conn.dialogue()
-        if not (self.push(conn) and (talk.stream is None or self._pump(conn, talk.stream))):
-            if conn.fd >= 0:
-                self._connections.want(conn, WRITE, WRITABLE, now_ns)
+        how = _ENDED
+        if not self.push(conn):
+            how = _WAITS
+        elif talk.stream is not None:
+            how = self._pump(conn, talk.stream)
+        if how == _WAITS and conn.fd >= 0:
+            self._connections.want(conn, WRITE, WRITABLE_ONCE, now_ns)
+        elif how == _TURN_IS_OVER:
+            self._connections.line_up(conn, now_ns)
+        if how != _ENDED:
             return False
         took = monotonic_ns()
         for began_ns in talk.began:
@@ -244,21 +253,19 @@ class Delivery:
                 out[0] = memoryview(out[0])[gone:]
         return True
 
-    def _pump(self, conn: Connection, stream: Stream) -> bool:
-        """Send the next pieces of a stream; False when some is left, or the client is gone."""
+    def _pump(self, conn: Connection, stream: Stream) -> int:
+        """Send the next pieces of a stream. How that went: see _ENDED; whoever is gone waits too."""
         turn, longest = conn.turn_bytes, _PIECE_BYTES
         now_ns = monotonic_ns()
         if not stream.sent_bytes:
             turn = longest = _FIRST_TURN_BYTES
             stream.began_ns = now_ns
-        elif not stream.is_fast:
-            self._fast_readers.consider(conn, stream, now_ns)
-        if stream.is_fast:
+        elif self._fast_readers.has(conn, stream, now_ns):
             longest = _FAST_PIECE_BYTES
         until_ns = now_ns + _TURN_NS
         while stream.parts:
             if turn <= 0 or monotonic_ns() >= until_ns:
-                return False
+                return _TURN_IS_OVER
             part = stream.parts[0]
             piece = min(size_of(part), longest)
             if piece == stream.left_bytes:
@@ -269,26 +276,27 @@ class Delivery:
                 else:
                     gone = conn.write((part[:piece],))
             except BlockingIOError:
-                return False
+                return _WAITS
             except OSError:
                 self.abandon(conn)
-                return False
+                return _WAITS
             if gone == 0:
                 # The file shrank: the promised length cannot be kept.
                 self._ledger.counts[TROUBLE_INDEX["file_cut_short"]] += 1
                 self.abandon(conn)
-                return False
+                return _WAITS
             stream.gone(gone)
+            if gone < piece:
+                # The kernel has no room for more, or the file shrank, which the next look shows.
+                return _WAITS
             turn -= max(gone, _LEAST_TURN_BYTES)
         os.close(stream.fd)
         conn.dialogue().stream = None
-        self._fast_readers.end(conn, stream)
-        return True
+        return _ENDED
 
     def takes_still(self, conn: Connection) -> bool:
-        """Whether a client whose time is over has taken some of what the kernel has of a long answer."""
-        stream = conn.dialogue().stream
-        return stream is not None and self._fast_readers.has_taken(conn, stream)
+        """Whether a client whose time is over has taken some of what the kernel has for him, being fast before."""
+        return self._fast_readers.has_taken(conn)
 
     def abandon(self, conn: Connection) -> None:
         """Give up on a client that went away or stopped taking; what it did not get is not counted as sent."""

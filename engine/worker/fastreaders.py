@@ -4,9 +4,10 @@
 # memory. For one who reads fast the bound means a waking for every 128 KiB: most of what a large file costs.
 #
 # Rule 1: fast is who has taken the beginning of an answer at a megabyte a second or more, and has much of it to come.
-# Rule 2: there is a bounded number of places, by what the system allows TCP; and a place is for one answer.
+# Rule 2: there is a bounded number of places, by what the system allows TCP. Whoever has one keeps it for his next
+#         answers, until another needs it while he reads none.
 # Rule 3: of who has a place the kernel is asked, when his time is over, whether he has taken anything. Then his place
-#   is another's, and his time begins anew.
+#         is another's, and his time begins anew.
 """Lifting the bound on unsent bytes for fast readers of long answers."""
 
 import fcntl
@@ -31,7 +32,7 @@ _BYTE_NS_SHIFT = 10
 # The bound of net.ipv4.tcp_notsent_lowat, by default none.
 _SYSTEMS_OWN = 0
 # What the kernel keeps for one: where it may be told more than it takes by itself, that, which it doubles (socket(7)).
-_TOLD_BYTES = 3 * 1024 * 1024
+_TOLD_BYTES = 4 * 1024 * 1024
 _QUEUE_BYTES = 2 * _TOLD_BYTES
 _WMEM_MAX = Path("/proc/sys/net/core/wmem_max")
 _TCP_MEM = Path("/proc/sys/net/ipv4/tcp_mem")
@@ -61,37 +62,42 @@ class FastReaders:
         """How many there are, or were a moment ago."""
         return len(self._readers)
 
-    def consider(self, conn: Connection, stream: Stream, now_ns: int) -> None:
-        """Lift the bound, if the one who reads `stream` is fast and there is a place for him."""
+    def has(self, conn: Connection, stream: Stream, now_ns: int) -> bool:
+        """Whether the one who reads `stream` is among them, who is taken in now if he is fast and there is a place."""
+        if conn in self._readers:
+            return True
         if (
             stream.sent_bytes < _LEAST_SENT_BYTES
             or stream.left_bytes < _LEAST_LEFT_BYTES
             or stream.sent_bytes < now_ns - stream.began_ns >> _BYTE_NS_SHIFT
             or conn.is_secure
         ):
-            return
+            return False
         if len(self._readers) >= self._places:
-            self._readers = {reader for reader in self._readers if reader.state != CLOSED}
-            if len(self._readers) >= self._places:
-                return
-        if _bound(conn.fd, _SYSTEMS_OWN, _MAY_BE_TOLD):
-            stream.is_fast = True
-            self._readers.add(conn)
+            self._make_room()
+        if len(self._readers) >= self._places or not _bound(conn.fd, _SYSTEMS_OWN, _MAY_BE_TOLD):
+            return False
+        self._readers.add(conn)
+        return True
 
-    def end(self, conn: Connection, stream: Stream) -> None:
-        """The bound is as it was, for what comes after `stream`."""
-        if stream.is_fast:
-            stream.is_fast = False
-            self._readers.discard(conn)
-            _bound(conn.fd, UNSENT_BYTES)
-
-    def has_taken(self, conn: Connection, stream: Stream) -> bool:
+    def has_taken(self, conn: Connection) -> bool:
         """Whether a client whose time is over has taken something since it began, or since this was asked last."""
-        if stream.is_fast:
-            self.end(conn, stream)
-            stream.queued_bytes = sys.maxsize
-        before, stream.queued_bytes = stream.queued_bytes, _queued(conn.fd)
-        return stream.queued_bytes < before
+        talk = conn.dialogue()
+        if conn in self._readers:
+            self._readers.remove(conn)
+            _bound(conn.fd, UNSENT_BYTES)
+            talk.queued_bytes = sys.maxsize
+        before, talk.queued_bytes = talk.queued_bytes, _queued(conn.fd) if talk.queued_bytes else 0
+        return talk.queued_bytes < before
+
+    def _make_room(self) -> None:
+        """Take the places of who has left, and of who reads nothing at the moment."""
+        for reader in list(self._readers):
+            if reader.state == CLOSED:
+                self._readers.remove(reader)
+            elif reader.dialogue().stream is None:
+                self._readers.remove(reader)
+                _bound(reader.fd, UNSENT_BYTES)
 
 
 def _bound(fd: int, unsent_bytes: int, tell: bool = False) -> bool:

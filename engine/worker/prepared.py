@@ -34,6 +34,7 @@ from wsrv.engine.worker.absent import Absent
 from wsrv.engine.worker.clock import SECOND_NS, Clock
 
 if TYPE_CHECKING:
+    from wsrv.engine.worker.request import Request
     from wsrv.engine.worker.sampling import Sample
 
 # Head and body are joined into one string up to here; above, copying would cost more than writev's second part.
@@ -173,9 +174,10 @@ class Reading(NamedTuple):
 
 
 class Remembered:
-    """A parsed field block. `front` is empty for good where the request needs more than a look-up."""
+    """A parsed field block. `front` is empty for good where the request needs more than a look-up. `sent`: by its line,
+    a request with this block that was answered with a whole long file, and would be again."""
 
-    __slots__ = ("accepted", "client", "fields", "front", "plain")
+    __slots__ = ("accepted", "client", "fields", "front", "plain", "sent")
 
     def __init__(
         self, fields: Fields, accepted: Acceptable, front: dict[bytes, Prepared], plain: bool, client: bytes
@@ -185,6 +187,7 @@ class Remembered:
         self.front = front
         self.plain = plain
         self.client = client
+        self.sent: dict[bytes, Request] = {}
 
 
 def weight_of(body_bytes: int) -> int:
@@ -265,6 +268,10 @@ class Shelf:
         if cached is None or self._fresh(cached, now_ns):
             return cached
         return None
+
+    def is_good(self, cached: Cached, now_ns: int) -> bool:
+        """Whether what need not be held is known to be as the file is. Raises BlockingIOError."""
+        return now_ns - cached.checked_ns < self._revalidate_ns or self._is_current(cached, now_ns)
 
     def hit(self, cached: Cached) -> None:
         """Tell the policy of a hit that the slow lane serves."""
@@ -409,6 +416,17 @@ class Shelf:
 
     def _revalidate(self, cached: Cached, now_ns: int) -> bool:
         """Find out whether the file is still what it was; what has changed is let go of."""
+        try:
+            if self._is_current(cached, now_ns):
+                return True
+        except BlockingIOError:
+            # Only the disk can tell. The pool looks again; if nothing has changed, what was made of it still serves.
+            return False
+        self._let_go(cached)
+        return False
+
+    def _is_current(self, cached: Cached, now_ns: int) -> bool:
+        """Whether the file is still what it was. Raises BlockingIOError."""
         folder = cached.folder
         if folder is not None and folder.since_ns <= cached.looked_ns and now_ns - cached.looked_ns < LONGEST_NS:
             cached.checked_ns = now_ns
@@ -417,16 +435,11 @@ class Shelf:
         if watches is not None:
             # Before the look: what happens after it is heard of.
             folder = site.watched(watches, cached.entity.path, now_ns)
-        try:
-            if site.unchanged(cached.path, cached.entity, nowait=True):
-                cached.checked_ns = cached.looked_ns = now_ns
-                cached.folder = folder if folder is not None and site.stands_alone(cached.entity) else None
-                return True
-        except BlockingIOError:
-            # Only the disk can tell. The pool looks again; if nothing has changed, what was made of it still serves.
+        if not site.unchanged(cached.path, cached.entity, nowait=True):
             return False
-        self._let_go(cached)
-        return False
+        cached.checked_ns = cached.looked_ns = now_ns
+        cached.folder = folder if folder is not None and site.stands_alone(cached.entity) else None
+        return True
 
     def _let_go(self, cached: Cached) -> None:
         """Drop what has changed."""

@@ -68,17 +68,15 @@ class Request:
 class Stream:
     """An answer that is sent piece by piece: `parts` are bytes, head included, and spans of the open file `fd`.
 
-    What it will have been is recorded before its last piece. `is_fast` and `queued_bytes`: see fastreaders.py.
+    What it will have been is recorded before its last piece.
     """
 
     __slots__ = (
         "began_ns",
         "fd",
         "head_bytes",
-        "is_fast",
         "left_bytes",
         "parts",
-        "queued_bytes",
         "recorded",
         "request",
         "sent_bytes",
@@ -97,8 +95,6 @@ class Stream:
         self.recorded = False
         # Of its first piece.
         self.began_ns = 0
-        self.is_fast = False
-        self.queued_bytes = 0
 
     def gone(self, count: int) -> None:
         """`count` bytes of the first part are sent."""

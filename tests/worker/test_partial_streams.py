@@ -37,6 +37,7 @@ def test_conditions_on_a_streamed_file_concern_the_one_that_is_sent(
     for condition, status in ((b"If-Range: ", 200), (b"If-Match: ", 412), (b"If-None-Match: ", 206)):
         old_file("large", FILES[b"/large"])
         etag = ask(held, get(b"/large")).fields[b"etag"]
+        held.open_files.close()
         with monkeypatch.context() as patch:
             patch.setattr(held.site, "open_for_sending", replaced)
             answer = ask(held, get(b"/large", b"Range: bytes=100-", condition + etag))

@@ -8,7 +8,7 @@ import pytest
 
 from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger
-from wsrv.engine.worker.connection import IDLE, WRITABLE, WRITE, Connection, Connections, Timeouts
+from wsrv.engine.worker.connection import IDLE, WRITABLE_ONCE, WRITE, Connection, Connections, Timeouts
 from wsrv.engine.worker.turns import Turns
 
 MS = 1_000_000
@@ -25,11 +25,13 @@ class Line:
         self.now_ns = 10**12
         self.turn_ns = 0
         self.had: list[Connection] = []
+        # Those that can take more when their turn is over.
+        self.greedy: set[Connection] = set()
 
     def writer(self) -> Connection:
         """A connection in the state WRITE. An eventfd can always be written to."""
         conn = Connection(os.eventfd(0), b"", self.now_ns)
-        self.connections.want(conn, WRITE, WRITABLE, self.now_ns)
+        self.connections.want(conn, WRITE, WRITABLE_ONCE, self.now_ns)
         return conn
 
     def ready(self) -> list[int]:
@@ -47,7 +49,10 @@ class Line:
     def _go_on(self, conn: Connection, now_ns: int) -> None:
         self.now_ns += self.turn_ns
         self.had.append(conn)
-        self.connections.want(conn, WRITE, WRITABLE, now_ns)
+        if conn in self.greedy:
+            self.connections.line_up(conn, now_ns)
+            return
+        self.connections.want(conn, WRITE, WRITABLE_ONCE, now_ns)
 
     def close(self) -> None:
         for conn in list(self.connections.table.values()):
@@ -79,6 +84,21 @@ def test_a_round_makes_turns_for_two_milliseconds_and_everybody_comes_in_turn(li
     assert max(counts) - min(counts) <= 1
 
 
+def test_whose_turn_is_over_stays_in_line_behind_the_others(line: Line) -> None:
+    writers = [line.writer() for _ in range(3)]
+    line.greedy.update(writers)
+    line.turn_ns = MS
+    had = [line.round() for _ in range(6)]
+    assert {len(turns) for turns in had} == {2}
+    counts = [sum(turns.count(conn) for turns in had) for conn in writers]
+    assert counts == [4, 4, 4]
+    line.greedy.clear()
+    line.turn_ns = 0
+    assert len(line.round()) == 3
+    assert len(line.turns) == 0
+    assert sorted(line.ready()) == sorted(conn.fd for conn in writers)
+
+
 def test_one_turn_is_made_whatever_it_takes(line: Line) -> None:
     for _ in range(3):
         line.writer()
@@ -89,8 +109,8 @@ def test_one_turn_is_made_whatever_it_takes(line: Line) -> None:
 def test_who_stands_in_line_is_not_waited_for(line: Line) -> None:
     conn = line.writer()
     assert line.ready() == [conn.fd]
+    assert line.ready() == [], "it is told once"
     line.turns.add(conn)
-    assert line.ready() == []
     line.turns.turn(line.now_ns)
     assert line.ready() == [conn.fd]
 

@@ -67,11 +67,8 @@ def read_link_once(path: Path, target: str) -> None:
 
 def serves(bench: Workbench, path: bytes) -> bool:
     """Whether what is held at `path` serves. If not, it was dropped, or the disk has to say what is there now."""
-    for _ in range(100):
-        # The kernel may say at any time that it would have to wait (something is mounted anywhere, memory is short).
-        if bench.shelf.find(path, bench.now_ns) is not None:
-            return True
-    return False
+    # The kernel may say at any time that it would have to wait (something is mounted anywhere, memory is short).
+    return any(bench.shelf.find(path, bench.now_ns) is not None for _ in range(100))
 
 
 def seconds_go_by(bench: Workbench, count: int, path: bytes = PATH) -> list[bool]:
@@ -243,17 +240,17 @@ def test_whatever_is_done_what_serves_without_a_look_would_have_passed_one(
             for _ in range(seconds):
                 bench.advance(1)
                 watches.turn()
-                for name in map(str.encode, NAMES):
+                for path in map(str.encode, NAMES):
                     looked.clear()
-                    cached = bench.shelf.find(name, bench.now_ns)
+                    cached = bench.shelf.find(path, bench.now_ns)
                     if cached is None:
                         try:
-                            held(bench, name)
-                        except Exception:  # noqa: S112  # it is not there, or may not be served
+                            held(bench, path)
+                        except Exception:  # it is not there, or may not be served
                             continue
-                    elif name not in looked:
+                    elif path not in looked:
                         spared += 1
-                        assert unchanged(name, cached.entity, nowait=False), name
+                        assert unchanged(path, cached.entity, nowait=False), path
             try:
                 deed(root, random.Random(seed))  # type: ignore[operator]
             except OSError:

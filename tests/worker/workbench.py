@@ -33,6 +33,7 @@ from wsrv.engine.worker.limited import kinds
 from wsrv.engine.worker.pool import FilePool
 from wsrv.engine.worker.prepared import Shelf
 from wsrv.engine.worker.sharedshelf import SharedMemory, SharedShelf
+from wsrv.engine.worker.turns import Turns
 from wsrv.plugins.policies.lru import Lru
 
 TIMEOUT_SECONDS = 30.0
@@ -135,10 +136,12 @@ class Workbench:
         bounds = Bounds(compressed=cache.capacity_bytes, decoded=cache.max_object_bytes)
         answering = Answering(self.connections, self.delivery, self.shelf, self.pool, self.ledger, self.clock, bounds)
         self.patience = answering.patience
+        self.open_files = answering.open_files
         guide = make_guide(answering, self.delivery, self.shelf, inside, self.doorman)
         self.intake = Intake(limits, self.connections, self.delivery, self.shelf, answering, guide, inside, self.ledger)
         ways = (self.intake.feed, self.delivery.stall, log_format.weave)
         self.hot = make_hot(self.connections, self.shelf, self.clock, self.ledger, *ways)
+        self.turns = Turns(self.connections, self.intake.writable)
         self._clients: list[Client] = []
         self.advance(0)
 
@@ -196,8 +199,8 @@ class Workbench:
         self.hot.turn(batch, self.now_ns)
 
     def hear(self, wait_seconds: float = 0.0) -> int:
-        """A round for whatever epoll says, as the loop makes it; how many events there were."""
-        events = self.connections.epoll.poll(wait_seconds)
+        """A round for whatever epoll says, as the loop makes it; how many events and turns there were."""
+        events = self.connections.epoll.poll(0.0 if self.turns else wait_seconds)
         for fd, flags in events:
             conn = self.connections.table.get(fd)
             if fd == self.pool.fileno():
@@ -208,12 +211,14 @@ class Workbench:
             elif conn.state == IDLE:
                 self.hot.turn([conn], self.now_ns)
             elif flags & select.EPOLLOUT:
-                self.intake.writable(conn, self.now_ns)
+                self.turns.add(conn)
             elif conn.state in (WAIT, WRITE):
                 self.delivery.abandon(conn)
             else:
                 self.intake.readable(conn, self.now_ns)
-        return len(events)
+        in_line = len(self.turns)
+        self.turns.turn(self.now_ns)
+        return len(events) + in_line
 
     def hear_all(self, *clients: Client) -> bytes:
         """Rounds until nobody waits for the pool and epoll is silent; what `clients` have received meanwhile."""
@@ -248,6 +253,7 @@ class Workbench:
 
     def close(self) -> None:
         send_home(self.locks)
+        self.open_files.close()
         for client in self._clients:
             client.close()
             self.connections.drop(client.conn)
