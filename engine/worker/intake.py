@@ -46,8 +46,9 @@ from wsrv.engine.worker.delivery import Delivery
 from wsrv.engine.worker.guide import Guide
 from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.pool import Finished
-from wsrv.engine.worker.prepared import Remembered, Shelf
-from wsrv.engine.worker.request import Request, Stream
+from wsrv.engine.worker.prepared import Shelf
+from wsrv.engine.worker.repeats import Repeats
+from wsrv.engine.worker.request import Request
 
 _CRLF = b"\r\n"
 _END = b"\r\n\r\n"
@@ -63,8 +64,6 @@ _CUT = {
 }
 # However steadily a body comes, it may take this many times as long as the wait for more of it.
 _BODY_TIMEOUTS = 10
-# Requests for long files that are remembered: some 100 KB.
-_MOST_SENT = 64
 _OUR_FAULT = Malformed(500, "")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -94,7 +93,7 @@ class Intake:
         self._answering = answering
         self._inside = inside
         self.draining = False
-        self._sent_before: list[Remembered] = []
+        self._repeats = Repeats()
 
     # What the loop calls.
 
@@ -273,8 +272,8 @@ class Intake:
         talk.buffer = buffer[end:]
         talk.scanned = 0
         talk.blank = False
-        known_block = self._shelf.remembered.get(block)
-        if known_block is not None and known_block.sent and self._send_again(conn, talk, known_block, raw_line, now_ns):
+        again = self._repeats.find(conn, self._shelf.remembered.get(block), raw_line)
+        if again is not None and self._send_again(conn, talk, again, now_ns):
             return True
         try:
             line = parse_request_line(raw_line, self._bounds)
@@ -296,7 +295,8 @@ class Intake:
         body = None if known.plain else BodyReader.of(known.fields)
         if body is None:
             self._guide.begin(conn, request, now_ns)
-            self._note_sent(conn, talk.stream, known, request)
+            if talk.stream is not None:
+                self._repeats.note(conn, known, request)
             return True
         declared = known.fields.content_length or 0
         if (status := refusal_of(line.method)) is not None:
@@ -314,24 +314,8 @@ class Intake:
         self._connections.want(conn, BODY, READ, now_ns)
         return True
 
-    def _note_sent(self, conn: Connection, stream: Stream | None, known: Remembered, request: Request) -> None:
-        """Remember a request that is answered with a whole file of which nothing is held, if it always would be."""
-        if stream is None or stream.request is not request or stream.status != 200:
-            return
-        if request.front is None or request.extras or conn.REST != IDLE:
-            return
-        if len(self._sent_before) >= _MOST_SENT:
-            for other in self._sent_before:
-                other.sent.clear()
-            self._sent_before.clear()
-        self._sent_before.append(known)
-        known.sent[request.raw_line] = request
-
-    def _send_again(self, conn: Connection, talk: Dialogue, known: Remembered, raw_line: bytes, now_ns: int) -> bool:
-        """Answer a request as the same one before; False when what is known of it does not hold."""
-        request = known.sent.get(raw_line)
-        if request is None or self.draining or conn.REST != IDLE:
-            return False
+    def _send_again(self, conn: Connection, talk: Dialogue, request: Request, now_ns: int) -> bool:
+        """Answer a request that has come before; False when all of it has to be found out anew."""
         talk.began.append(talk.began_ns)
         if not self._answering.send_again(conn, request, now_ns):
             talk.began.pop()

@@ -1,7 +1,8 @@
 # Long files that are sent again and again stay open between one answer and the next.
 #
-# Rule 1: a path leads to the same file as before: found out as for what is held, once a second, or by a watch.
-# Rule 2: an open file is what it was: fstat says so before each answer. So an entity is never sent with other bytes.
+# Rule 1: an open file is what it was: fstat says so before each answer. So an entity is never sent with other bytes;
+#         and who deletes or replaces a file changes its times.
+# Rule 2: its path leads to it still: found out as for what is held, once a second, or by a watch.
 # Rule 3: few, and not for long: a file that is deleted is to free its space on the disk.
 # Rule 4: each answer has a descriptor of its own, a duplicate; sendfile(2) with an offset moves no shared position.
 """Files that were sent a moment ago."""

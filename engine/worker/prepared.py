@@ -174,8 +174,8 @@ class Reading(NamedTuple):
 
 
 class Remembered:
-    """A parsed field block. `front` is empty for good where the request needs more than a look-up. `sent`: by its line,
-    a request with this block that was answered with a whole long file, and would be again."""
+    """A parsed field block. `front` is empty for good where the request needs more than a look-up. `sent`: by their
+    lines, requests with this block for long files (repeats.py)."""
 
     __slots__ = ("accepted", "client", "fields", "front", "plain", "sent")
 

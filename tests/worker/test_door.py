@@ -176,10 +176,13 @@ def test_remembered_password_is_good_while_guesses_wait(locked: Workbench, held:
 
 def test_change_of_the_file_counts_at_once_when_it_is_seen(locked: Workbench, users: Path) -> None:
     assert get(locked, "/in/a.txt", ANN)[0] == 200
+    for target in ("/in/a.txt", "/in/big"):
+        assert [get(locked, target, ANN)[0] for _ in range(2)] == [200, 200]
     users.write_bytes(b"bob:" + bcrypt.hashpw(b"secret", bcrypt.gensalt(4)))
     locked.doorman.check(locked.now_ns)
-    assert get(locked, "/in/a.txt", ANN)[0] == 401
-    assert get(locked, "/in/a.txt", basic("bob", "secret"))[0] == 200
+    for target in ("/in/a.txt", "/in/big"):
+        assert get(locked, target, ANN)[0] == 401
+        assert get(locked, target, basic("bob", "secret"))[0] == 200
 
 
 def test_password_that_was_taken_away_during_its_trial_does_not_count(

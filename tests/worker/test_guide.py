@@ -115,6 +115,18 @@ def test_origin_of_the_list_is_named_and_no_other(make_bench: MakeBench, root: P
             assert "Origin" in head.partition("\r\nVary: ")[2].partition("\r\n")[0]
 
 
+def test_origin_that_asks_again_for_a_long_file_is_named_again(make_bench: MakeBench, root: Path) -> None:
+    (root / "big").write_bytes(bytes(1_200_000))
+    bench = make_bench(site=site(root, cors=("https://a.example", "https://b.example")))
+    for _ in range(3):
+        for origin in ("https://a.example", "https://b.example"):
+            assert f"\r\nAccess-Control-Allow-Origin: {origin}" in get(bench, "/big", f"Origin: {origin}")[1]
+        for fields in ((), ("Origin: https://evil.example",)):
+            _, head, _ = get(bench, "/big", *fields)
+            assert "Access-Control-Allow-Origin" not in head
+            assert head.count("Origin") == 1
+
+
 def test_answer_that_names_an_origin_is_held_by_nobody(make_bench: MakeBench, root: Path) -> None:
     bench = make_bench(site=site(root, cors=("https://a.example",)))
     get(bench, "/a.txt")
