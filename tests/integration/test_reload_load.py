@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.transports import every_transport
 from tests.support.reload import reload, reloaded, wait_until_left
-from tests.support.server import WSRV, Server, Servers
+from tests.support.server import WSRV, Server, Servers, wait_for
 
 RELOADS = 20
 # Enough for several reloads on a fast machine.
@@ -55,6 +55,7 @@ def test_no_request_of_bench_fails_in_reloads(servers: Servers, site: Path, ipc:
     server = servers(site, "--workers", "2", "--ipc", ipc, "--sync", sync)
     command = [*WSRV, "bench", f"{server.url}/index.html", "-d", "60s", "-c", "40", "--warm-up", "0s", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
+        wait_for(lambda: server.stats()["requests_total"] > 100, "the load")
         for _ in range(reloads):
             reloaded(server)
         assert load.poll() is None, "it was under load until the end"
