@@ -20,8 +20,6 @@ from wsrv.engine.master.slot import Slot
 
 # Connections accepted in one round (nginx multi_accept takes all there are).
 _ROUND = 64
-# While connections come fast, fewer than this are not split between workers: a message costs more than a moment's wait.
-_SHARE = 32
 
 
 class Dispatcher:
@@ -62,7 +60,8 @@ class Dispatcher:
         if batch:
             if batch[-1][0] >= self._reserve:
                 batch = self._turn_away(batch)
-            self.pass_on(batch, "queue_full", _SHARE if busy else 1)
+            # While they come fast, they are not split between workers: a message costs more than a moment's wait.
+            self.pass_on(batch, "queue_full", _ROUND if busy else 1)
         return accepted
 
     def _turn_away(self, batch: list[Arrival]) -> list[Arrival]:

@@ -13,8 +13,8 @@ from time import monotonic_ns, sleep
 _APART_NS = 200_000
 # in the mean of so long: a crowd of clients that come once, and stay, is not yet busyness.
 _WINDOW_NS = 20_000_000
-# At that rate five come in it. Longer pauses gain little; their length is what a client of a busy server waits longer.
-_PAUSE_SECONDS = 0.001
+# At that rate ten come in it. Longer pauses gain little; their length is what a client of a busy server waits longer.
+_PAUSE_SECONDS = 0.002
 
 
 class Moderation:
