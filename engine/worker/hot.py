@@ -114,7 +114,12 @@ class HotPath:
         for conn, prepared in answers:
             try:
                 wire = prepared.wire
-                gone = write(conn.fd, wire) if wire is not None else os.writev(conn.fd, prepared.parts)
+                if wire is not None:
+                    gone = write(conn.fd, wire)
+                elif prepared.pages is not None:
+                    gone = os.sendfile(conn.fd, prepared.pages.fd, 0, prepared.length)
+                else:
+                    gone = os.writev(conn.fd, prepared.parts)
             except BlockingIOError:
                 gone = 0
             except OSError:

@@ -45,6 +45,7 @@ from wsrv.engine.worker.inside import Inside
 from wsrv.engine.worker.inspection import Inspection
 from wsrv.engine.worker.intake import Intake, bounds_of
 from wsrv.engine.worker.loading import Loading
+from wsrv.engine.worker.pages import Paged
 from wsrv.engine.worker.patience import LOOK_SECONDS
 from wsrv.engine.worker.pool import FilePool
 from wsrv.engine.worker.prepared import OVERHEAD_BYTES, Shelf
@@ -89,10 +90,11 @@ class Worker:
         self._shelf = self._make_shelf(settings, policy, log_format)
         self._watches = self._shelf.watches = self._make_watches(settings.cache.revalidate_seconds)
         self._pool = FilePool(settings.process.threads, station.pool)
+        share = self._share(settings)
+        self._shelf.paged = Paged(share)
         delivery = Delivery(connections, self._clock, ledger, log_format)
         self._delivery = delivery
         inside = Inside(settings.status, station.line, connections, delivery, self._shelf)
-        share = self._share(settings)
         self._hottest = Hottest(self._shelf, station.hottest)
         bounds = Bounds(compressed=self._most_kept(settings), decoded=settings.cache.max_object_bytes)
         answering = Answering(connections, delivery, self._shelf, self._pool, ledger, self._clock, bounds)

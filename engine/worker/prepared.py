@@ -32,6 +32,7 @@ from wsrv.engine.static.site import Site
 from wsrv.engine.static.watch import LONGEST_NS, Folder, Watches
 from wsrv.engine.worker.absent import Absent
 from wsrv.engine.worker.clock import SECOND_NS, Clock
+from wsrv.engine.worker.pages import OFTEN, Paged, Pages
 
 if TYPE_CHECKING:
     from wsrv.engine.worker.request import Request
@@ -78,7 +79,9 @@ class Prepared:
         "noted_ns",
         "number",
         "outcome",
+        "pages",
         "parts",
+        "seen_hits",
         "until_ns",
         "wire",
     )
@@ -102,6 +105,10 @@ class Prepared:
         joined = cached.joins(self.length, len(body))
         self.wire = bytearray(head + body) if joined else None
         self.parts = _NO_PARTS if joined else (bytearray(head), body)
+        # The same once more, where it is asked for often.
+        self.pages: Pages | None = None
+        # Hits at its last renewal.
+        self.seen_hits = 0
 
     def render(self, date: bytes) -> None:
         """Make the wire bytes those of this second. Who keeps some for longer than a round of the loop copies them."""
@@ -226,6 +233,7 @@ class Shelf:
         # Keys that were asked for since somebody has last looked, and perhaps twice: the first so many. What has left
         # meanwhile is not held by them.
         self.stirred: list[bytes] = []
+        self.paged = Paged(settings.capacity_bytes)
         self._errors: dict[tuple[bytes, int, str], tuple[Entity, int]] = {}
         # Who tells that nothing has changed; None where every file has to be looked at.
         self.watches: Watches | None = None
@@ -366,6 +374,8 @@ class Shelf:
             return False
         cached.asked_ns = now_ns
         self._render(prepared)
+        if prepared.wire is None:
+            self._consider(prepared)
         if sample is not None:
             sample.renewed(prepared, now_ns)
         return True
@@ -402,7 +412,15 @@ class Shelf:
         if len(self.stirred) < MOST_STIRRED:
             self.stirred.append(prepared.key)
         prepared.render(self._clock.date)
+        if prepared.pages is not None:
+            self.paged.renew(prepared)
         prepared.until_ns = min(prepared.cached.checked_ns + self._revalidate_ns, self._clock.second_ends_ns)
+
+    def _consider(self, prepared: Prepared) -> None:
+        """Have a long answer in pages that was asked for often since it was renewed last."""
+        if prepared.pages is None and prepared.hits - prepared.seen_hits >= OFTEN:
+            self.paged.take_in(prepared)
+        prepared.seen_hits = prepared.hits
 
     def _fresh(self, cached: Cached, now_ns: int) -> bool:
         return now_ns - cached.checked_ns < self._revalidate_ns or self._revalidate(cached, now_ns)
@@ -461,6 +479,8 @@ class Shelf:
             if (there := front.get(line)) is not None and there.cached is cached:
                 del front[line]
         cached.lines.clear()
+        for prepared in cached.answers.values():
+            self.paged.drop(prepared)
         # They hold it, as it holds them: its memory would be free when the collector comes by, which is seldom.
         cached.answers.clear()
 

@@ -44,6 +44,7 @@ def test_a_worker_killed_with_a_guard_is_succeeded_by_one_that_finds_it_free(
         checkers = Checkers(server.port, site.targets, "guards")
         ground = Ground(server, levers, site, config, checkers, tmp_path)
         ground.settle()
+
         def successors() -> int:
             return sum(worker["restarts"] for worker in ground.stats()["workers"])
 

@@ -254,6 +254,8 @@ class Workbench:
     def close(self) -> None:
         send_home(self.locks)
         self.open_files.close()
+        for key in list(self.shelf.store.held()):
+            self.shelf.store.drop(key)
         for client in self._clients:
             client.close()
             self.connections.drop(client.conn)
