@@ -286,8 +286,8 @@ class Delivery:
                 self.abandon(conn)
                 return _WAITS
             stream.gone(gone)
-            if gone < piece:
-                # The kernel has no room for more, or the file shrank, which the next look shows.
+            if gone < piece and not conn.is_secure:
+                # The kernel has no room for more, or the file shrank, which the next look shows. TLS takes a record.
                 return _WAITS
             turn -= max(gone, _LEAST_TURN_BYTES)
         os.close(stream.fd)

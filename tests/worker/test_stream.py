@@ -11,7 +11,7 @@ from wsrv.engine.http.fields import parse_fields
 from wsrv.engine.http.head import parse_request_line
 from wsrv.engine.http.ranges import Span
 from wsrv.engine.shm.row import BYTES_SENT
-from wsrv.engine.worker.connection import CLOSED, IDLE, WRITE
+from wsrv.engine.worker.connection import CLOSED, IDLE, WRITE, Connection
 from wsrv.engine.worker.request import Request, Stream, size_of
 
 LINE = b"GET /big HTTP/1.1"
@@ -94,3 +94,38 @@ def test_many_small_parts_are_not_sent_in_one_turn(bench: Workbench, root: Path)
     while len(got) < len(expected):
         got += client.socket.recv(len(expected))
     assert got == expected
+
+
+RECORD_BYTES = 16_000
+
+
+class Recorded(Connection):
+    """Sends no more than a record at once, as TLS does, with room for more."""
+
+    __slots__ = ()
+
+    @property
+    def is_secure(self) -> bool:
+        return True
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        return super().send_file(file, offset, min(count, RECORD_BYTES))
+
+
+def test_a_record_is_a_piece_that_went_out_and_its_connection_stays_in_line(bench: Workbench, root: Path) -> None:
+    client = bench.client()
+    client.conn.__class__ = Recorded
+    send(bench, root, client, (Span(0, 1_400_000),))
+    assert len(client.received()) > 2 * RECORD_BYTES
+    assert client.conn in bench.connections.line
+    bench.hear_all(client)
+
+
+def test_a_piece_that_goes_out_in_part_says_that_there_is_no_room(bench: Workbench, root: Path) -> None:
+    client = bench.client()
+    send(bench, root, client, (Span(0, 1_400_000),))
+    assert client.conn in bench.connections.line, "of a new stream only the beginning is sent at once"
+    bench.turns.turn(bench.now_ns)
+    assert client.conn.state == WRITE
+    assert client.conn not in bench.connections.line
+    bench.hear_all(client)
