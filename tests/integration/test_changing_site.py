@@ -133,3 +133,23 @@ def test_a_file_that_is_cut_short_while_it_is_read_is_never_padded(servers: Serv
     assert len(lengths) > 3
     os.truncate(path, 12)
     wait_for(lambda: {server.get("/cut.txt").body for _ in range(6)} == {full[:12]}, "the file as it is")
+
+
+def test_workers_watch_the_folders_that_they_serve_from_and_a_change_ends_that(
+    servers: Servers, tmp_path: Path
+) -> None:
+    folder = tmp_path / "site" / "folder"
+    folder.mkdir(parents=True)
+    (folder / "page.txt").write_bytes(b"old")
+    server = servers(tmp_path / "site", "--workers", "1")
+    (worker,) = server.workers()
+
+    def watched() -> int:
+        """How many folders the worker watches (proc_pid_fdinfo(5))."""
+        assert server.get("/folder/page.txt").body == b"old"
+        tables = Path(f"/proc/{worker.pid}/fdinfo").iterdir()
+        return sum(table.read_text().count("inotify wd:") for table in tables)
+
+    wait_for(lambda: watched() == 2, "a watch of the folder, and one of the root on the way to it")
+    put(folder / "page.txt", b"new")
+    wait_for(lambda: server.get("/folder/page.txt").body == b"new", "the change", 5)
