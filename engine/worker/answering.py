@@ -94,16 +94,13 @@ class Answering:
             request.cache = b"negative"
             self.when_missing(conn, request, _NOTHING, now_ns)
             return
-        self._ledger.counts[MISSES] += 1
         request.cache = b"miss"
-        sent = self.open_files.find(request.host.site, request.path, request.accepted, now_ns)
-        if sent is not None:
-            self._settle_on(conn, request, sent, now_ns)
-            return
-        self._find(conn, request, now_ns)
+        if not self.send_again(conn, request, now_ns):
+            self._ledger.counts[MISSES] += 1
+            self._find(conn, request, now_ns)
 
     def send_again(self, conn: Connection, request: Request, now_ns: int) -> bool:
-        """Answer a request for a whole long file that is known to be as it was; False when it is not."""
+        """Answer with a long file that was sent a moment ago and is as it was; False when there is none."""
         sent = self.open_files.find(request.host.site, request.path, request.accepted, now_ns)
         if sent is None:
             return False
