@@ -248,7 +248,7 @@ class Master:
 
     def _begin_serving(self) -> None:
         # Asked every time: a worker that has followed another is known to serve from then on.
-        if not self._nursery.all_ready() or self._serving:
+        if not self._nursery.all_ready() or self._serving or self._drain_until_ns:
             return
         self._serving = True
         self._front.open()

@@ -1,6 +1,7 @@
 # How a server begins, or does not: what it says, what it returns, and what a failing start leaves behind (nothing).
 """Starts that succeed, and starts that fail."""
 
+import contextlib
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import socket
 import subprocess
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import psutil
 import pytest
@@ -205,6 +207,31 @@ def test_listening_is_said_once_and_when_it_is_true(launch: Launcher, site: Path
         popen.send_signal(signal.SIGTERM)
         assert b"listening" not in popen.stderr.read()
         assert popen.wait(10) == 0
+
+
+def test_a_signal_before_its_worker_is_ready_is_heeded(launch: Launcher, site: Path) -> None:
+    popen = launch.process(launch.arguments(site, "--workers", "1", "-v"))
+    master = psutil.Process(popen.pid)
+    workers: list[psutil.Process] = []
+    while not workers:
+        # It has other children too, that come and go.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            workers = [child for child in master.children() if child.name().startswith("wsrv: worker")]
+    workers[0].suspend()
+    popen.send_signal(signal.SIGTERM)
+    assert popen.stderr is not None
+    said = b"".join(iter(partial(line_but, popen.stderr, b"draining"), b""))
+    assert b"listening" not in said, "it was not stopped in time"
+    workers[0].resume()
+    assert b"Traceback" not in popen.stderr.read()
+    assert popen.wait(10) == 0
+    assert_no_trace(launch)
+
+
+def line_but(stream: IO[bytes], last: bytes) -> bytes:
+    """The next line; nothing when it is the one with `last` in it."""
+    line = stream.readline()
+    return b"" if last in line else line
 
 
 def test_wildcard_tells_the_addresses_to_reach_it_by(launch: Launcher, site: Path) -> None:
