@@ -262,7 +262,10 @@ def test_a_reader_that_has_seen_enough_ends_it(log: Path) -> None:
 
 @pytest.mark.parametrize("width", [80, 160])
 @pytest.mark.parametrize(
-    "text", [combined("/" + "a" * 300), combined("/a", ago=200_000), as_json("/" + "b" * 300), as_json()]
+    "text",
+    [combined("/" + "a" * 300), combined("/a", ago=200_000), as_json("/" + "b" * 300), as_json()],
+    # Not the texts: who collects a second later would have other tests.
+    ids=["long", "of-another-day", "long-json", "json"],
 )
 def test_a_line_fits_the_terminal(text: str, width: int) -> None:
     shown = Columns(lambda: width).described(parse(text.encode()), width)
