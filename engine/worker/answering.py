@@ -6,7 +6,6 @@
 #       all who wait for the same path.
 """Answering whole requests, in the slow lane."""
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -26,7 +25,7 @@ from wsrv.engine.worker.openfiles import OpenFiles
 from wsrv.engine.worker.patience import Patience
 from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
-from wsrv.engine.worker.request import Request
+from wsrv.engine.worker.request import OpenFile, Request
 from wsrv.engine.worker.routes import Routes, key_of
 
 # What a look found a moment ago.
@@ -101,11 +100,16 @@ class Answering:
 
     def send_again(self, conn: Connection, request: Request, now_ns: int) -> bool:
         """Answer with a long file that was sent a moment ago and is as it was; False when there is none."""
-        sent = self.open_files.find(request.host.site, request.path, request.accepted, now_ns)
-        if sent is None:
+        kept = self.open_files.find(request.host.site, request.path, request.accepted, now_ns)
+        if kept is None:
             return False
         self._ledger.counts[MISSES] += 1
-        self._settle_on(conn, request, sent, now_ns)
+        if request.front is None or request.extras or request.line.method != b"GET":
+            self._settle_on(conn, request, kept.cached, now_ns)
+            return True
+        if self._shelf.sample is not None:
+            self._shelf.sample.miss(kept.cached, now_ns)
+        self._delivery.again(conn, request, kept)
         return True
 
     def _look_again(self, conn: Connection, request: Request, now_ns: int) -> None:
@@ -257,25 +261,21 @@ class Answering:
 
     def _stream(self, conn: Connection, request: Request, found: Cached, now_ns: int) -> None:
         """Answer with a file that is too large to hold. Its conditions concern the very file that is open now."""
-        fd, entity = self.open_files.duplicate(found, request.accepted), found.entity
-        if fd is None:
+        file, entity = self.open_files.of(found, request.accepted), found.entity
+        if file is None:
             try:
                 fd, entity = request.host.site.open_for_sending(request.path, found.entity)
             except NotServed as e:
                 self.error(conn, request, e.status, now_ns)
                 return
+            file = OpenFile(fd)
             if entity is found.entity:
-                self.open_files.keep(found, request.accepted, fd)
+                self.open_files.keep(found, request.accepted, file)
         entity = with_extras(entity, request)
-        try:
-            status, spans = self._choice(request, entity, now_ns)
-        except BaseException:
-            os.close(fd)
-            raise
+        status, spans = self._choice(request, entity, now_ns)
         if status in (200, 206):
-            self._delivery.stream(conn, request, entity, fd, spans)
+            self._delivery.stream(conn, request, entity, file, spans)
             return
-        os.close(fd)
         self._otherwise(conn, request, entity, status, spans, now_ns)
 
     def _choice(self, request: Request, entity: Entity, seen_ns: int) -> tuple[int, list[Span]]:

@@ -70,7 +70,7 @@ class Timeouts(NamedTuple):
 
 
 # What the kernel is given of a file in a turn (nginx sendfile_max_chunk: 2 MiB).
-TURN_BYTES = 4 * 1024 * 1024
+TURN_BYTES = 8 * 1024 * 1024
 
 
 class Dialogue:
@@ -225,6 +225,8 @@ class Connections:
         self.table: dict[int, Connection] = {}
         # Those that can take more of their answers, in the state WRITE: see turns.py.
         self.line: deque[Connection] = deque()
+        # How many are to be answered in this round of the loop, or in this batch of it.
+        self.crowd = 0
         self._ledger = ledger
         self._idle_ns = timeouts.idle_ns
         # Other states wait as long as an idle connection does.
@@ -238,12 +240,12 @@ class Connections:
         self._slots: dict[int, list[Connection]] = {}
         self._next_slot = 0
 
-    def hold(self, conn: Connection, now_ns: int) -> None:
-        """Keep `conn` open and wait for what it says next."""
+    def hold(self, conn: Connection, now_ns: int, events: int = READ) -> None:
+        """Keep `conn` open and wait for `events`: what it says next."""
         conn.held = True
         conn.active_ns = now_ns
         self.table[conn.fd] = conn
-        self.epoll.register(conn.fd, READ)
+        self.epoll.register(conn.fd, events)
         self._expect(conn, now_ns + self._allowed_ns.get(conn.state, self._idle_ns))
 
     def want(self, conn: Connection, state: int, events: int, now_ns: int) -> None:
@@ -251,7 +253,8 @@ class Connections:
         conn.state = state
         conn.active_ns = now_ns
         if not conn.held:
-            self.hold(conn, now_ns)
+            self.hold(conn, now_ns, events)
+            return
         self.epoll.modify(conn.fd, events)
         deadline_ns = now_ns + self._allowed_ns.get(state, self._idle_ns)
         if deadline_ns >> _SLOT_SHIFT < conn.slot:
@@ -269,11 +272,8 @@ class Connections:
         if conn.state == CLOSED:
             return
         dialogue = conn.end_dialogue()
-        if dialogue is not None:
-            if dialogue.stream is not None:
-                os.close(dialogue.stream.fd)
-            elif not dialogue.out:
-                conn.take_leave()
+        if dialogue is not None and dialogue.stream is None and not dialogue.out:
+            conn.take_leave()
         if conn.held:
             del self.table[conn.fd]
         conn.state = CLOSED

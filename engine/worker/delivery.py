@@ -23,12 +23,13 @@ from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE_ONCE, WRITE, Connection, Connections
 from wsrv.engine.worker.fastreaders import FastReaders
 from wsrv.engine.worker.mishaps import Mishaps
+from wsrv.engine.worker.openfiles import Kept
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
-from wsrv.engine.worker.request import Request, Stream, size_of
+from wsrv.engine.worker.request import OpenFile, Request, Stream, size_of
 
 # Given to the kernel at once; of an answer to who reads it fast, more.
-_PIECE_BYTES, _FAST_PIECE_BYTES = 256 * 1024, 2048 * 1024
-# Of a new stream, whose beginning comes in between short answers: the rest has to stand in line. See turns.py.
+_PIECE_BYTES, _FAST_PIECE_BYTES = 256 * 1024, 8192 * 1024
+# Of a new stream whose beginning comes in between other answers: the rest has to stand in line. See turns.py.
 _FIRST_TURN_BYTES = 64 * 1024
 # A turn ends after this, too: a client with a tiny window makes the kernel work for each piece.
 _TURN_NS = 1_000_000
@@ -127,18 +128,24 @@ class Delivery:
             talk.out.extend(wire)
         talk.closing = not request.persistent
 
-    def stream(self, conn: Connection, request: Request, entity: Entity, fd: int, spans: Sequence[Span] = ()) -> None:
-        """Answer with the open file `fd`, or 206 with `spans` of it, piece by piece.
-
-        The descriptor is this connection's from now on.
-        """
+    def stream(
+        self, conn: Connection, request: Request, entity: Entity, file: OpenFile, spans: Sequence[Span] = ()
+    ) -> None:
+        """Answer with `file`, or 206 with `spans` of it, piece by piece."""
         talk = conn.dialogue()
         if spans:
             head, body = self._partial(request, entity, spans)
-            talk.stream = Stream(request, 206, fd, head, body)
+            talk.stream = Stream(request, 206, file, head, body)
         else:
             head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
-            talk.stream = Stream(request, entity.status, fd, head, (Span(0, entity.length),))
+            talk.stream = Stream(request, entity.status, file, head, (Span(0, entity.length),))
+        talk.closing = not request.persistent
+
+    def again(self, conn: Connection, request: Request, kept: Kept) -> None:
+        """Answer with a whole file that was sent a moment ago."""
+        talk = conn.dialogue()
+        head = kept.head(self.connection(request)).render(self._clock.date)
+        talk.stream = Stream(request, 200, kept.file, head, (Span(0, kept.cached.entity.length),))
         talk.closing = not request.persistent
 
     def begin_events(self, conn: Connection, head: HeadTemplate, beginning: bytes) -> None:
@@ -258,8 +265,9 @@ class Delivery:
         turn, longest = conn.turn_bytes, _PIECE_BYTES
         now_ns = monotonic_ns()
         if not stream.sent_bytes:
-            turn = longest = _FIRST_TURN_BYTES
             stream.began_ns = now_ns
+        if not stream.sent_bytes and self._connections.crowd > 1:
+            turn = longest = _FIRST_TURN_BYTES
         elif self._fast_readers.has(conn, stream, now_ns):
             longest = _FAST_PIECE_BYTES
         until_ns = now_ns + _TURN_NS
@@ -272,7 +280,7 @@ class Delivery:
                 self._record_stream(conn, stream, stream.sent_bytes + piece)
             try:
                 if isinstance(part, Span):
-                    gone = conn.send_file(stream.fd, part.offset, piece)
+                    gone = conn.send_file(stream.file.fd, part.offset, piece)
                 else:
                     gone = conn.write((part[:piece],))
             except BlockingIOError:
@@ -290,7 +298,6 @@ class Delivery:
                 # The kernel has no room for more, or the file shrank, which the next look shows. TLS takes a record.
                 return _WAITS
             turn -= max(gone, _LEAST_TURN_BYTES)
-        os.close(stream.fd)
         conn.dialogue().stream = None
         return _ENDED
 

@@ -242,6 +242,7 @@ class Worker:
         events = epoll.poll(0.0 if self._turns else sleep_seconds, _ROUND)
         now_ns = monotonic_ns()
         self._clock.turn(now_ns)
+        connections.crowd = len(events)
         batch: list[Connection] = []
         others: list[tuple[int, int]] = []
         for fd, flags in events:
@@ -259,6 +260,7 @@ class Worker:
             else:
                 self._call(fd, now_ns)
         if batch:
+            connections.crowd = len(batch)
             self._hot.turn(batch, now_ns)
         if self._patience:
             self._intake.look_again(now_ns)

@@ -4,16 +4,18 @@
 #         and who deletes or replaces a file changes its times.
 # Rule 2: its path leads to it still: found out as for what is held, once a second, or by a watch.
 # Rule 3: few, and not for long: a file that is deleted is to free its space on the disk.
-# Rule 4: each answer has a descriptor of its own, a duplicate; sendfile(2) with an offset moves no shared position.
+# Rule 4: what is being sent when its time is over stays open until that has gone.
 """Files that were sent a moment ago."""
 
 import os
 from typing import NamedTuple
 
 from wsrv.engine.http.negotiation import Acceptable
+from wsrv.engine.http.response import HeadTemplate
 from wsrv.engine.static.entity import Identity
 from wsrv.engine.static.site import Site
 from wsrv.engine.worker.prepared import Cached, Shelf
+from wsrv.engine.worker.request import OpenFile
 
 # Of a worker.
 MOST = 16
@@ -24,24 +26,35 @@ KEPT_NS = 2_000_000_000
 _Key = tuple[bytes, bytes, Acceptable]
 
 
-class _Open(NamedTuple):
+class Kept(NamedTuple):
+    """An entity with its file, found at a root with this mark; `heads` of answers with the whole of it, by what they
+    say of the connection."""
+
     cached: Cached
-    fd: int
+    file: OpenFile
     root_mark: bytes
+    heads: dict[bytes, HeadTemplate]
+
+    def head(self, connection: bytes) -> HeadTemplate:
+        """The head of an answer with the whole file."""
+        head = self.heads.get(connection)
+        if head is None:
+            head = self.heads[connection] = self.cached.entity.head(200, connection)
+        return head
 
 
 class OpenFiles:
-    """Entities that are too long to be held, with their files. To be closed."""
+    """Entities that are too long to be held, with their files."""
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         # The one that was asked for last is the last.
-        self._files: dict[_Key, _Open] = {}
+        self._files: dict[_Key, Kept] = {}
 
     def __len__(self) -> int:
         return len(self._files)
 
-    def find(self, site: Site, path: bytes, accepted: Acceptable, now_ns: int) -> Cached | None:
+    def find(self, site: Site, path: bytes, accepted: Acceptable, now_ns: int) -> Kept | None:
         """What a client that takes `accepted` was sent for `path` a moment ago, if it is still as it was."""
         key = (site.tag, path, accepted)
         found = self._files.pop(key, None)
@@ -50,50 +63,35 @@ class OpenFiles:
         cached = found.cached
         try:
             good = found.root_mark == site.root_mark and self._shelf.is_good(cached, now_ns)
-            good = good and Identity.of(os.fstat(found.fd)) == cached.entity.identity
+            good = good and Identity.of(os.fstat(found.file.fd)) == cached.entity.identity
         except BlockingIOError:
             good = False
         if not good:
-            os.close(found.fd)
             return None
         cached.asked_ns = now_ns
         self._files[key] = found
-        return cached
+        return found
 
-    def duplicate(self, cached: Cached, accepted: Acceptable) -> int | None:
-        """A descriptor for an answer with what `find` has found; else None, as when there is none left."""
+    def of(self, cached: Cached, accepted: Acceptable) -> OpenFile | None:
+        """The file of what `find` has found."""
         found = self._files.get((cached.site.tag, cached.path, accepted))
-        if found is None or found.cached is not cached:
-            return None
-        try:
-            return os.dup(found.fd)
-        except OSError:
-            return None
+        return None if found is None or found.cached is not cached else found.file
 
-    def keep(self, cached: Cached, accepted: Acceptable, fd: int) -> None:
-        """Keep the file of `cached` open, of which `fd` is the caller's descriptor, if there is a descriptor left."""
+    def keep(self, cached: Cached, accepted: Acceptable, file: OpenFile) -> None:
+        """Keep `file`, that of `cached`, open for a while."""
         if not cached.entity.settled:
             return
         key = (cached.site.tag, cached.path, accepted)
-        try:
-            own = os.dup(fd)
-        except OSError:
-            return
-        self._close(key)
+        self._files.pop(key, None)
         if len(self._files) >= MOST:
-            self._close(next(iter(self._files)))
-        self._files[key] = _Open(cached, own, cached.site.root_mark)
+            del self._files[next(iter(self._files))]
+        self._files[key] = Kept(cached, file, cached.site.root_mark, {})
 
     def tick(self, now_ns: int) -> None:
         """Close what nobody has asked for since a while."""
         for key in [key for key, found in self._files.items() if now_ns - found.cached.asked_ns >= KEPT_NS]:
-            self._close(key)
+            del self._files[key]
 
     def close(self) -> None:
-        """Give all descriptors back."""
-        self.tick(1 << 63)
-
-    def _close(self, key: _Key) -> None:
-        found = self._files.pop(key, None)
-        if found is not None:
-            os.close(found.fd)
+        """Let go of all of them."""
+        self._files.clear()

@@ -1,6 +1,7 @@
 # What is known of one request while it is being answered.
 """A request under way, and a file on its way to a client."""
 
+import os
 from collections import deque
 from collections.abc import Iterable
 
@@ -65,15 +66,30 @@ class Request:
         self.path = b""
 
 
+class OpenFile:
+    """An open file, closed when the last answer that is made of it has gone, and nothing else holds it.
+
+    sendfile(2) with an offset moves no shared position, so all of them use one descriptor.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class Stream:
-    """An answer that is sent piece by piece: `parts` are bytes, head included, and spans of the open file `fd`.
+    """An answer that is sent piece by piece: `parts` are bytes, head included, and spans of `file`.
 
     What it will have been is recorded before its last piece.
     """
 
     __slots__ = (
         "began_ns",
-        "fd",
+        "file",
         "head_bytes",
         "left_bytes",
         "parts",
@@ -83,10 +99,12 @@ class Stream:
         "status",
     )
 
-    def __init__(self, request: Request, status: int, fd: int, head: bytes, body: Iterable[bytes | Span]) -> None:
+    def __init__(
+        self, request: Request, status: int, file: OpenFile, head: bytes, body: Iterable[bytes | Span]
+    ) -> None:
         self.request = request
         self.status = status
-        self.fd = fd
+        self.file = file
         self.head_bytes = len(head)
         self.parts: deque[bytes | memoryview | Span] = deque((head,))
         self.parts.extend(part for part in body if size_of(part))

@@ -1,6 +1,6 @@
 # Who takes a long answer has his turn when those with short ones have been served.
 #
-# Rule 1: a turn is up to four megabytes given to the kernel, and a millisecond or a little more. A round of the loop
+# Rule 1: a turn is up to eight megabytes given to the kernel, and a millisecond or a little more. A round of the loop
 #         makes turns for a bounded time, so whoever asks waits for that long, however many are ready to take more.
 # Rule 2: who stands in line is not waited for by epoll: hundreds of them would crowd out the others. Whose turn is over
 #         before he can take no more stays in line.

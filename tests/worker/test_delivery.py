@@ -124,6 +124,7 @@ def test_a_long_stream_lets_others_have_their_turn(streaming: Workbench, root: P
     # A client over loopback takes much at once; one round gives it a bounded part all the same.
     client = streaming.tcp_client()
     client.send(GET)
+    streaming.connections.crowd = 2
     streaming.arrive(client)
     assert client.conn.state == WRITE
     streaming.hear_all(client)

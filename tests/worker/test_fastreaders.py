@@ -1,4 +1,4 @@
-# Streams of a file that is never opened: what is looked at is what the kernel is told of real connections.
+# Streams of no file: what is looked at is what the kernel is told of real connections.
 """More of a long answer may wait in the kernel for who reads it fast."""
 
 import socket
@@ -40,7 +40,7 @@ def peers() -> Iterator[list[Peer]]:
 
 def stream(sent_bytes: int, left_bytes: int = 8 * MIB) -> Stream:
     """Whose first piece went at 0 ns."""
-    made = Stream(None, 200, -1, b"", (Span(0, sent_bytes + left_bytes),))  # type: ignore[arg-type]
+    made = Stream(None, 200, None, b"", (Span(0, sent_bytes + left_bytes),))  # type: ignore[arg-type]
     made.gone(0)
     made.gone(sent_bytes)
     return made

@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ from wsrv.engine.shm.mapping import Mapping
 from wsrv.engine.shm.row import Ledger
 from wsrv.engine.sync.primitive import CELL_BYTES
 from wsrv.engine.worker import loop
+from wsrv.engine.worker.connection import Connection
+from wsrv.engine.worker.hot import HotPath
 from wsrv.engine.worker.loop import Worker
 from wsrv.engine.worker.station import LEAVING, Station
 from wsrv.plugins.policies.lru import Lru
@@ -159,3 +161,27 @@ def test_who_has_nothing_to_say_in_a_drain_is_closed_after_a_while(root: Path, m
         assert answered.recv(4096).endswith(b"alpha")
         worker.drain()
         assert read_all(answered) == read_all(new) == b""
+
+
+def test_who_is_answered_with_others_is_in_a_crowd(root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    turn, crowds = HotPath.turn, tmp_path / "crowds"
+
+    def noting(hot: HotPath, batch: list[Connection], now_ns: int) -> None:
+        with crowds.open("a") as file:
+            print(len(batch), hot._connections.crowd, file=file)
+        turn(hot, batch, now_ns)
+
+    monkeypatch.setattr(HotPath, "turn", noting)
+    with running(root) as worker, ExitStack() as stack:
+        for number in (3, 1):
+            crowds.write_text("")
+            os.kill(worker.pid, signal.SIGSTOP)
+            os.waitid(os.P_PID, worker.pid, os.WSTOPPED)
+            clients = [stack.enter_context(worker.connect()) for _ in range(number)]
+            for client in clients:
+                client.sendall(GET)
+            os.kill(worker.pid, signal.SIGCONT)
+            for client in clients:
+                assert client.recv(4096).endswith(b"alpha")
+            assert crowds.read_text() == f"{number} {number}\n"
+        worker.drain()

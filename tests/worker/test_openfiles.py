@@ -179,12 +179,23 @@ def test_a_file_that_changes_at_the_moment_is_not_kept_open(
 
 def test_without_a_descriptor_it_is_refused_and_the_next_one_served(held: Workbench, opened: Opened) -> None:
     client = held.client()
-    ask(held, LARGE)
     client.send(LARGE)
     with no_descriptor_to_be_had():
         held.arrive(client)
     assert statuses(held.hear_all(client)) == [503]
     assert ask(held, LARGE).body == CONTENT
+
+
+def test_who_asks_again_needs_no_descriptor(held: Workbench, opened: Opened) -> None:
+    ask(held, LARGE)
+    clients = [held.client() for _ in range(3)]
+    with no_descriptor_to_be_had():
+        for client in clients:
+            client.send(LARGE)
+            held.arrive(client)
+        held.open_files.close()
+        for client in clients:
+            assert Answer(held.hear_all(client)).body == CONTENT
 
 
 def test_in_another_root_it_is_another_file(held: Workbench, files: Path, opened: Opened) -> None:

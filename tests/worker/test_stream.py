@@ -12,7 +12,7 @@ from wsrv.engine.http.head import parse_request_line
 from wsrv.engine.http.ranges import Span
 from wsrv.engine.shm.row import BYTES_SENT
 from wsrv.engine.worker.connection import CLOSED, IDLE, WRITE, Connection
-from wsrv.engine.worker.request import Request, Stream, size_of
+from wsrv.engine.worker.request import OpenFile, Request, Stream, size_of
 
 LINE = b"GET /big HTTP/1.1"
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -28,7 +28,7 @@ def send(bench: Workbench, root: Path, client: Client, parts: Sequence[bytes | S
     request = Request(LINE, parse_request_line(LINE), fields, b'"-" "-"\n', None, True, host)
     talk = client.conn.dialogue()
     talk.began.append(bench.now_ns)
-    talk.stream = Stream(request, 200, os.open(root / "big", os.O_RDONLY | os.O_CLOEXEC), HEAD, parts)
+    talk.stream = Stream(request, 200, OpenFile(os.open(root / "big", os.O_RDONLY | os.O_CLOEXEC)), HEAD, parts)
     bench.delivery.flush(client.conn, bench.now_ns)
 
 
@@ -115,14 +115,24 @@ class Recorded(Connection):
 def test_a_record_is_a_piece_that_went_out_and_its_connection_stays_in_line(bench: Workbench, root: Path) -> None:
     client = bench.client()
     client.conn.__class__ = Recorded
+    bench.connections.crowd = 2
     send(bench, root, client, (Span(0, 1_400_000),))
     assert len(client.received()) > 2 * RECORD_BYTES
     assert client.conn in bench.connections.line
     bench.hear_all(client)
 
 
+def test_who_is_alone_need_not_stand_in_line(bench: Workbench, root: Path) -> None:
+    client = bench.client()
+    send(bench, root, client, (Span(0, 1_400_000),))
+    assert client.conn.state == WRITE
+    assert client.conn not in bench.connections.line
+    bench.hear_all(client)
+
+
 def test_a_piece_that_goes_out_in_part_says_that_there_is_no_room(bench: Workbench, root: Path) -> None:
     client = bench.client()
+    bench.connections.crowd = 2
     send(bench, root, client, (Span(0, 1_400_000),))
     assert client.conn in bench.connections.line, "of a new stream only the beginning is sent at once"
     bench.turns.turn(bench.now_ns)
