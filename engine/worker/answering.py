@@ -175,6 +175,7 @@ class Answering:
     def _represent(self, conn: Connection, request: Request, found: Found, now_ns: int) -> None:
         """Answer with what was found at the path, in a coding that the client takes."""
         entity, path, site = found.entity, request.path, request.host.site
+        self._clock.not_before(entity.mtime_seconds)
         try:
             coding = coding_wanted(entity, request.accepted, self._bounds)
         except NotServed as e:
@@ -269,6 +270,7 @@ class Answering:
                 self.error(conn, request, e.status, now_ns)
                 return
             file = OpenFile(fd)
+            self._clock.not_before(entity.mtime_seconds)
             if entity is found.entity:
                 self.open_files.keep(found, request.accepted, file)
         entity = with_extras(entity, request)

@@ -30,6 +30,12 @@ class Clock:
         self.date = http_date(second)
         self.stamp = self._format.stamp(second)
 
+    def not_before(self, second: int) -> None:
+        """Turn, if `second` has begun since. No answer is older than the file that it brings (RFC 9110 8.8.2.1), which
+        may have been modified after the round began."""
+        if second >= self._next_second:
+            self.turn(time.monotonic_ns())
+
     def wall_seconds(self, at_ns: int) -> int:
         """The wall clock, in whole seconds, at `at_ns` of CLOCK_MONOTONIC."""
         return self._next_second + (at_ns - self.second_ends_ns) // SECOND_NS

@@ -20,8 +20,8 @@ def test_a_second_client_is_served_beside_slow_ones(servers: Servers, site: Path
     with Attack(mode, server.port, CONNECTIONS, ATTACK_SECONDS, CONNECTIONS) as attack:
         seen = second_client(server.port, attack)
     stats = server.stats()
-    # Each request of its own, the kept connection, the attack.
-    assert stats["connections_total"] >= len(seen.seconds) // 2 + 1 + CONNECTIONS, "the attack did not take place"
+    # Each request of its own, the kept connection, the attack, which may not come to all of its connections.
+    assert stats["connections_total"] >= len(seen.seconds) // 2 + 1 + CONNECTIONS // 2, "the attack did not take place"
     assert seen.failed == 0
     assert len(seen.seconds) >= 10
     assert len(server.workers()) == 2

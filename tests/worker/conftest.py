@@ -10,6 +10,8 @@ from tests.static.conftest import open_descriptors
 from tests.worker.guards import send_home
 from tests.worker.parts import FILES, HELD
 from tests.worker.workbench import Workbench
+from wsrv.engine.worker import delivery
+from wsrv.engine.worker.clock import SECOND_NS
 
 MakeBench = Callable[..., Workbench]
 
@@ -19,6 +21,12 @@ def _no_descriptor_left() -> Iterator[None]:
     before = open_descriptors()
     yield
     assert open_descriptors() == before
+
+
+@pytest.fixture(autouse=True)
+def _turns_end_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with much to do is no reason for a test to see a shorter turn."""
+    monkeypatch.setattr(delivery, "_TURN_NS", 3600 * SECOND_NS)
 
 
 @pytest.fixture

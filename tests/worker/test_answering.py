@@ -1,16 +1,22 @@
 # A site that only the disk can tell about is made by a look-up that refuses not to wait.
 """Whole requests: answered at once or by the pool, in order, and never with what was meant for another path."""
 
+import os
 import threading
+import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.server import wait_for
 from tests.worker.conftest import MakeBench
 from tests.worker.guards import BOUND_SECONDS
+from tests.worker.parts import ask
 from tests.worker.workbench import Workbench, statuses
+from wsrv.engine.http.dates import http_date
 from wsrv.engine.shm.row import HITS, MISSES
 from wsrv.engine.static.entity import Entity
 from wsrv.engine.worker.connection import CLOSED, IDLE, WAIT
@@ -214,3 +220,15 @@ def test_a_file_that_changes_is_never_answered_with_the_old_head(bench: Workbenc
         got = bench.answers(bench.client(), GET)
         assert got.endswith(b"\r\n\r\n" + content)
         assert b"\r\nContent-Length: %d\r\n" % len(content) in got
+
+
+@pytest.mark.parametrize("length", [5, 1_500_000], ids=["held", "streamed"])
+def test_no_answer_is_older_than_the_file_that_it_brings(bench: Workbench, root: Path, length: int) -> None:
+    """It was modified after the round had begun, which is when the second of the Date was read."""
+    second = bench.clock.wall_seconds(bench.now_ns) + 1
+    (root / "new").write_bytes(bytes(length))
+    os.utime(root / "new", (second, second))
+    wait_for(lambda: time.time() >= second, "its second")
+    fields = ask(bench, get(b"/new")).fields
+    assert fields[b"last-modified"] == http_date(second)
+    assert parsedate_to_datetime(fields[b"date"].decode()).timestamp() >= second

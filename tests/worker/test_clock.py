@@ -28,7 +28,9 @@ class Wall:
 def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     """The wall clock that the worker's clock reads."""
     made = Wall()
-    monkeypatch.setattr("wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=made.time_ns))
+    monkeypatch.setattr(
+        "wsrv.engine.worker.clock.time", SimpleNamespace(time_ns=made.time_ns, monotonic_ns=time.monotonic_ns)
+    )
     return made
 
 
@@ -81,3 +83,14 @@ def test_it_never_lags_a_second_behind_the_real_time() -> None:
     clock.turn(time.monotonic_ns())
     after = time.time_ns() // SECOND_NS
     assert clock.date in {http_date(second) for second in range(before, after + 1)}
+
+
+def test_it_turns_for_a_file_that_was_modified_in_a_second_that_began_since(wall: Wall) -> None:
+    clock = Clock(Combined())
+    began_ns = time.monotonic_ns() - SECOND_NS
+    clock.turn(began_ns)
+    wall.ns += SECOND_NS
+    clock.not_before(WALL_SECOND)
+    assert clock.date == http_date(WALL_SECOND)
+    clock.not_before(WALL_SECOND + 1)
+    assert clock.date == http_date(WALL_SECOND + 1)

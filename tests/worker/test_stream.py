@@ -86,9 +86,9 @@ def test_who_goes_away_in_the_middle_has_what_was_sent_counted(bench: Workbench,
 def test_many_small_parts_are_not_sent_in_one_turn(bench: Workbench, root: Path) -> None:
     # Over loopback all of it would be taken at once.
     client = bench.tcp_client()
-    send(bench, root, client, [part for number in range(200) for part in (b"-", Span(number, 1))])
+    send(bench, root, client, [part for number in range(400) for part in (b"-", Span(number, 1))])
     assert client.conn.state == WRITE
-    expected = HEAD + b"".join(b"-%c" % byte for byte in CONTENT[:200])
+    expected = HEAD + b"".join(b"-%c" % byte for byte in CONTENT[:400])
     got = bench.hear_all(client)
     client.socket.settimeout(BOUND_SECONDS)
     while len(got) < len(expected):
