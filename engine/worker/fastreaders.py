@@ -3,7 +3,9 @@
 # What waits unsent is bounded for everybody (TCP_NOTSENT_LOWAT, on the listener), so that who does not read holds no
 # memory. For one who reads fast the bound means a waking for every 128 KiB: most of what a large file costs.
 #
-# Rule 1: fast is who has taken the beginning of an answer at a megabyte a second or more, and has much of it to come.
+# Rule 1: fast is who has taken the beginning of an answer at a quarter of a megabyte a second or more, and has much of
+#         it to come. Not more: who reads from many connections in turn comes to each of them seldom, and finds no more
+#         there than the bound allows.
 # Rule 2: there is a bounded number of places, by what the system allows TCP. Whoever has one keeps it for his next
 #         answers, until another needs it while he reads none.
 # Rule 3: of who has a place the kernel is asked, when his time is over, whether he has taken anything. Then his place
@@ -28,8 +30,8 @@ UNSENT_BYTES = 128 * 1024
 # Of an answer, before anything is said of who reads it, and what must be left of it.
 _LEAST_SENT_BYTES = 512 * 1024
 _LEAST_LEFT_BYTES = 1024 * 1024
-# A byte in 1,024 ns is a megabyte a second.
-_BYTE_NS_SHIFT = 10
+# A byte in 4,096 ns is a quarter of a megabyte a second.
+_BYTE_NS_SHIFT = 12
 # The bound of net.ipv4.tcp_notsent_lowat, by default none.
 _SYSTEMS_OWN = 0
 # What the kernel keeps for one: where it may be told more than it takes by itself, that, which it doubles (socket(7)).

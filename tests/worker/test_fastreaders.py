@@ -57,7 +57,7 @@ def test_the_bound_is_lifted_for_who_reads_fast_and_for_his_next_answers(peers: 
 
 @pytest.mark.parametrize(
     ("sent_bytes", "left_bytes", "seconds"),
-    [(MIB, 8 * MIB, 2.0), (MIB // 4, 8 * MIB, 0.001), (2 * MIB, MIB // 2, 0.001)],
+    [(MIB, 8 * MIB, 4.5), (MIB // 4, 8 * MIB, 0.001), (2 * MIB, MIB // 2, 0.001)],
     ids=["who reads slowly", "of whom little is known", "whose answer ends soon"],
 )
 def test_it_stays_for(peers: list[Peer], sent_bytes: int, left_bytes: int, seconds: float) -> None:
