@@ -7,6 +7,7 @@
 """Manual pages of every command, as roff."""
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -112,7 +113,10 @@ def _text(text: str) -> str:
 
 
 def main() -> None:
-    """Write man/ anew."""
+    """Write man/ anew; with `--show`, the pages to stdout, as JSON."""
+    if sys.argv[1:] == ["--show"]:
+        print(json.dumps(dict(pages())))
+        return
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.1"):
         old.unlink()

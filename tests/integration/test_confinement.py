@@ -99,7 +99,8 @@ def statuses(server: Server) -> list[dict[str, str]]:
     return found
 
 
-@pytest.fixture
+# Before the servers, so that it is there until they have ended.
+@pytest.fixture(autouse=True)
 def site(open_site: Path) -> Path:
     """Workers of another user reach it."""
     return open_site

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 _STATS = json.dumps({"command": "stats"}).encode()
 
 
-@pytest.fixture
+# Before the servers, so that it is there until they have ended.
+@pytest.fixture(autouse=True)
 def site(open_site: Path) -> Path:
     """Workers of another user reach it."""
     return open_site
