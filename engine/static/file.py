@@ -47,6 +47,21 @@ _STATUSES = {
 }
 
 
+class OpenFile:
+    """An open file, closed when the last answer that is made of it has gone, and nothing else holds it.
+
+    sendfile(2) with an offset moves no shared position, so all of them use one descriptor.
+    """
+
+    __slots__ = ("fd",)
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
 class Contents(NamedTuple):
     """A file as it was at `began_ns` (wall clock) or later; `body` is None where it is too long to be held."""
 

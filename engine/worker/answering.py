@@ -14,6 +14,7 @@ from typing import NamedTuple
 from wsrv.engine.http.ranges import Span, choose, unsatisfied
 from wsrv.engine.shm.row import HITS, MISSES, NEGATIVE_HITS, NEGATIVES, TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.file import OpenFile
 from wsrv.engine.static.recoding import Bounds, coding_wanted, recode
 from wsrv.engine.static.rules import merged
 from wsrv.engine.static.site import NotServed, Site
@@ -25,7 +26,7 @@ from wsrv.engine.worker.openfiles import OpenFiles
 from wsrv.engine.worker.patience import Patience
 from wsrv.engine.worker.pool import FilePool, Finished
 from wsrv.engine.worker.prepared import Cached, Shelf
-from wsrv.engine.worker.request import OpenFile, Request
+from wsrv.engine.worker.request import Request
 from wsrv.engine.worker.routes import Routes, key_of
 
 # What a look found a moment ago.
@@ -109,7 +110,8 @@ class Answering:
             return True
         if self._shelf.sample is not None:
             self._shelf.sample.miss(kept.cached, now_ns)
-        self._delivery.again(conn, request, kept)
+        template = kept.head(self._delivery.connection(request))
+        self._delivery.stream(conn, request, kept.cached.entity, kept.file, template=template)
         return True
 
     def _look_again(self, conn: Connection, request: Request, now_ns: int) -> None:

@@ -69,7 +69,7 @@ class Timeouts(NamedTuple):
         return cls(*(int(each * _SECOND_NS) for each in seconds))
 
 
-# What the kernel is given of a file in a turn (nginx sendfile_max_chunk: 2 MiB).
+# What the kernel is given of a file in a turn, which takes it a millisecond or so.
 TURN_BYTES = 8 * 1024 * 1024
 
 

@@ -19,16 +19,16 @@ from wsrv.engine.log.format import Format
 from wsrv.engine.shm.histogram import UNIT_SHIFT, bucket_of
 from wsrv.engine.shm.row import BYTES_SENT, INTERNAL, STATUS_INDEX, TROUBLE_INDEX, Ledger
 from wsrv.engine.static.entity import Entity
+from wsrv.engine.static.file import OpenFile
 from wsrv.engine.worker.clock import Clock
 from wsrv.engine.worker.connection import HEAD, LINGER, READ, WRITABLE_ONCE, WRITE, Connection, Connections
 from wsrv.engine.worker.fastreaders import FastReaders
 from wsrv.engine.worker.mishaps import Mishaps
-from wsrv.engine.worker.openfiles import Kept
 from wsrv.engine.worker.prepared import JOIN_BYTES, Prepared
-from wsrv.engine.worker.request import OpenFile, Request, Stream, size_of
+from wsrv.engine.worker.request import Request, Stream, size_of
 
-# Given to the kernel at once; of an answer to who reads it fast, more.
-_PIECE_BYTES, _FAST_PIECE_BYTES = 256 * 1024, 8192 * 1024
+# Given to the kernel at once; of an answer to who reads it fast, all of his turn.
+_PIECE_BYTES = 256 * 1024
 # Of a new stream whose beginning comes in between other answers: the rest has to stand in line. See turns.py.
 _FIRST_TURN_BYTES = 64 * 1024
 # A turn ends after this, too: a client with a tiny window makes the kernel work for each piece.
@@ -129,23 +129,23 @@ class Delivery:
         talk.closing = not request.persistent
 
     def stream(
-        self, conn: Connection, request: Request, entity: Entity, file: OpenFile, spans: Sequence[Span] = ()
+        self,
+        conn: Connection,
+        request: Request,
+        entity: Entity,
+        file: OpenFile,
+        spans: Sequence[Span] = (),
+        template: HeadTemplate | None = None,
     ) -> None:
-        """Answer with `file`, or 206 with `spans` of it, piece by piece."""
+        """Answer with `file`, whose head may be known, or 206 with `spans` of it, piece by piece."""
         talk = conn.dialogue()
         if spans:
             head, body = self._partial(request, entity, spans)
             talk.stream = Stream(request, 206, file, head, body)
         else:
-            head = entity.head(entity.status, self.connection(request)).render(self._clock.date)
-            talk.stream = Stream(request, entity.status, file, head, (Span(0, entity.length),))
-        talk.closing = not request.persistent
-
-    def again(self, conn: Connection, request: Request, kept: Kept) -> None:
-        """Answer with a whole file that was sent a moment ago."""
-        talk = conn.dialogue()
-        head = kept.head(self.connection(request)).render(self._clock.date)
-        talk.stream = Stream(request, 200, kept.file, head, (Span(0, kept.cached.entity.length),))
+            template = template or entity.head(entity.status, self.connection(request))
+            whole = (Span(0, entity.length),)
+            talk.stream = Stream(request, entity.status, file, template.render(self._clock.date), whole)
         talk.closing = not request.persistent
 
     def begin_events(self, conn: Connection, head: HeadTemplate, beginning: bytes) -> None:
@@ -264,12 +264,13 @@ class Delivery:
         """Send the next pieces of a stream. How that went: see _ENDED; whoever is gone waits too."""
         turn, longest = conn.turn_bytes, _PIECE_BYTES
         now_ns = monotonic_ns()
-        if not stream.sent_bytes:
+        begins = not stream.sent_bytes
+        if begins:
             stream.began_ns = now_ns
-        if not stream.sent_bytes and self._connections.crowd > 1:
+        if begins and self._connections.crowd > 1:
             turn = longest = _FIRST_TURN_BYTES
         elif self._fast_readers.has(conn, stream, now_ns):
-            longest = _FAST_PIECE_BYTES
+            longest = turn
         until_ns = now_ns + _TURN_NS
         while stream.parts:
             if turn <= 0 or monotonic_ns() >= until_ns:

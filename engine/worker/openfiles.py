@@ -13,9 +13,9 @@ from typing import NamedTuple
 from wsrv.engine.http.negotiation import Acceptable
 from wsrv.engine.http.response import HeadTemplate
 from wsrv.engine.static.entity import Identity
+from wsrv.engine.static.file import OpenFile
 from wsrv.engine.static.site import Site
 from wsrv.engine.worker.prepared import Cached, Shelf
-from wsrv.engine.worker.request import OpenFile
 
 # Of a worker.
 MOST = 16

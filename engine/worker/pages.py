@@ -16,6 +16,8 @@ import ctypes
 import os
 from typing import TYPE_CHECKING
 
+from wsrv.engine.static.file import OpenFile
+
 if TYPE_CHECKING:
     from wsrv.engine.worker.prepared import Prepared
 
@@ -36,17 +38,18 @@ _fallocate = ctypes.CDLL(None).fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
-class Pages:
-    """A file in memory with `parts`, one after the other. Raises OSError."""
+class Pages(OpenFile):
+    """A file in memory. An answer that has left the cache may be written still, in this round."""
 
-    __slots__ = ("fd",)
+    __slots__ = ()
 
-    def __init__(self, parts: tuple[bytearray, bytes]) -> None:
-        self.fd = -1
-        self.fd = os.memfd_create("wsrv-answer", os.MFD_CLOEXEC)
-        length = sum(map(len, parts))
-        if os.writev(self.fd, parts) != length:
+    @classmethod
+    def of(cls, parts: tuple[bytearray, bytes]) -> "Pages":
+        """One with `parts`, one after the other. Raises OSError."""
+        made = cls(os.memfd_create("wsrv-answer", os.MFD_CLOEXEC))
+        if os.writev(made.fd, parts) != sum(map(len, parts)):
             raise OSError("no room for all of an answer")
+        return made
 
     def renew(self, parts: tuple[bytearray, bytes]) -> bool:
         """Put the beginning of `parts` in the place of what was there; whether that could be done."""
@@ -58,11 +61,6 @@ class Pages:
             return os.pwrite(self.fd, beginning[:_PAGE_BYTES], 0) == min(len(beginning), _PAGE_BYTES)
         except OSError:
             return False
-
-    def __del__(self) -> None:
-        # An answer that has left the cache may be written still, in this round.
-        if self.fd >= 0:
-            os.close(self.fd)
 
 
 class Paged:
@@ -84,7 +82,7 @@ class Paged:
         while self.size_bytes + answer.length > self._most_bytes or len(self._answers) >= MOST:
             self.drop(next(iter(self._answers)))
         try:
-            answer.pages = Pages(answer.parts)
+            answer.pages = Pages.of(answer.parts)
         except OSError:
             return
         self._answers[answer] = None

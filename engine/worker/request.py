@@ -1,7 +1,6 @@
 # What is known of one request while it is being answered.
 """A request under way, and a file on its way to a client."""
 
-import os
 from collections import deque
 from collections.abc import Iterable
 
@@ -10,6 +9,7 @@ from wsrv.engine.http.head import RequestLine
 from wsrv.engine.http.negotiation import AS_IT_IS, Acceptable
 from wsrv.engine.http.ranges import Span
 from wsrv.engine.settings import AuthRule
+from wsrv.engine.static.file import OpenFile
 from wsrv.engine.static.hosts import Host
 from wsrv.engine.worker.prepared import Prepared
 
@@ -64,21 +64,6 @@ class Request:
         self.persistent = persistent
         self.accepted = accepted
         self.path = b""
-
-
-class OpenFile:
-    """An open file, closed when the last answer that is made of it has gone, and nothing else holds it.
-
-    sendfile(2) with an offset moves no shared position, so all of them use one descriptor.
-    """
-
-    __slots__ = ("fd",)
-
-    def __init__(self, fd: int) -> None:
-        self.fd = fd
-
-    def __del__(self) -> None:
-        os.close(self.fd)
 
 
 class Stream:

@@ -18,7 +18,7 @@ from tests.support.crowd import Crowd
 from tests.support.download import BIG, begin_download, make_big, read_body
 from tests.support.launch import Launcher, driver, wait_until_gone
 from tests.support.reload import Config, launch_with, reload, reloaded, wait_until_left
-from tests.support.server import WSRV, Answer, read_answer, wait_for
+from tests.support.server import WSRV, read_answer, wait_for
 from wsrv.cli.exits import CANNOT_START, USAGE
 
 
@@ -190,15 +190,17 @@ def test_an_idle_client_is_answered_once_more(launch: Launcher, config: Config, 
         assert read_answer(idle).status == 200
         reloaded(server)
         # Its worker may not have heard yet that it is to leave: then there is another answer first.
-        wait_for(lambda: asked_again(idle).fields.get("connection") == "close", "the last answer")
+        wait_for(lambda: is_answered_last(idle), "the last answer")
         assert idle.recv(1) == b""
     wait_until_left(server)
 
 
-def asked_again(client: socket.socket) -> Answer:
-    """The answer to one more request of `client`."""
+def is_answered_last(client: socket.socket) -> bool:
+    """Whether one more request of `client` is answered with the word that it was the last."""
     client.sendall(GET)
-    return read_answer(client)
+    answer = read_answer(client)
+    assert answer.status == 200
+    return answer.fields.get("connection") == "close"
 
 
 @every_dispatching

@@ -40,9 +40,13 @@ class Attack:
         """Whether its time is not over."""
         if time.monotonic() >= self._until:
             return False
+        self.keep_up()
+        return True
+
+    def keep_up(self) -> None:
+        """Begin it anew where it has ended."""
         if self._process.poll() is not None:
             self._process = self._begin()
-        return True
 
     def __enter__(self) -> "Attack":
         return self
