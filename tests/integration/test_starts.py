@@ -209,20 +209,37 @@ def test_listening_is_said_once_and_when_it_is_true(launch: Launcher, site: Path
         assert popen.wait(10) == 0
 
 
+_HALTED = """
+import os, signal
+
+class Halted(Lru):
+    def __init__(self, capacity):
+        super().__init__(capacity)
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+parts = replace(parts, policy=Halted)
+settings = replace(settings, process=ProcessSettings(workers=1))
+"""
+
+
 def test_a_signal_before_its_worker_is_ready_is_heeded(launch: Launcher, site: Path) -> None:
-    popen = launch.process(launch.arguments(site, "--workers", "1", "-v"))
+    popen = launch.process(driver(_HALTED, root=site, runtime=launch.runtime, log=site.parent / "driven.log"))
     master = psutil.Process(popen.pid)
-    workers: list[psutil.Process] = []
-    while not workers:
+
+    found: list[psutil.Process] = []
+
+    def halted() -> bool:
         # It has other children too, that come and go.
         with contextlib.suppress(psutil.NoSuchProcess):
-            workers = [child for child in master.children() if child.name().startswith("wsrv: worker")]
-    workers[0].suspend()
+            found[:] = [child for child in master.children() if child.status() == psutil.STATUS_STOPPED]
+        return bool(found)
+
+    wait_for(halted, "a worker that has stopped itself")
     popen.send_signal(signal.SIGTERM)
     assert popen.stderr is not None
-    said = b"".join(iter(partial(line_but, popen.stderr, b"draining"), b""))
-    assert b"listening" not in said, "it was not stopped in time"
-    workers[0].resume()
+    for _ in iter(partial(line_but, popen.stderr, b"draining"), b""):
+        pass
+    found[0].resume()
     assert b"Traceback" not in popen.stderr.read()
     assert popen.wait(10) == 0
     assert_no_trace(launch)
