@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.transports import GET, GET_AND_CLOSE, every_transport
-from tests.support.certificates import Authority, connect, options
+from tests.support.certificates import Authority, connect, options, secure_port
 from tests.support.server import Answer, Server, Servers, read_all, read_answer, wait_for
 from wsrv.engine.ipc.closing import TLS_ALERT
 
@@ -51,12 +51,6 @@ def server(module_servers: Servers, root: Path, authority: Authority) -> Server:
 @pytest.fixture(scope="module")
 def port(server: Server) -> int:
     return secure_port(server)
-
-
-def secure_port(server: Server) -> int:
-    found = re.search(r"listening on https://\S+:(\d+)", server.said.read_text())
-    assert found
-    return int(found[1])
 
 
 def counted(server: Server) -> dict[str, int]:

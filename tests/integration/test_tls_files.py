@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.integration.transports import GET
-from tests.support.certificates import Authority, connect, options, replace
+from tests.support.certificates import Authority, connect, options, replace, secure_port
 from tests.support.launch import Launcher
-from tests.support.server import Server, Servers, read_answer, wait_for
+from tests.support.server import Servers, read_answer, wait_for
 from wsrv.cli.exits import CANNOT_START, USAGE
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("authority"))
-
-
-def secure_port(server: Server) -> int:
-    found = wait_for(lambda: re.search(r"listening on https://\S+:(\d+)\n", server.said.read_text()), "the line")
-    assert found is not None
-    return int(found[1])
 
 
 def serial(port: int, context: ssl.SSLContext, name: str = "localhost") -> str:

@@ -2,6 +2,7 @@
 """An authority, its certificates, and clients that trust it."""
 
 import os
+import re
 import socket
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import trustme
 
+from tests.support.server import Server, wait_for
 from wsrv.engine.settings import CertificateFiles
 
 
@@ -59,3 +61,10 @@ def connect(port: int, context: ssl.SSLContext, name: str = "localhost") -> ssl.
     except BaseException:
         plain.close()
         raise
+
+
+def secure_port(server: Server) -> int:
+    """The port of the listener with TLS. A server counts as begun from the first listener's line on."""
+    found = wait_for(lambda: re.search(r"listening on https://\S+:(\d+)\n", server.said.read_text()), "the line")
+    assert found is not None
+    return int(found[1])

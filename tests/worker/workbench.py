@@ -193,6 +193,10 @@ class Workbench:
         self.now_ns += int(seconds * SECOND_NS)
         self.clock.turn(self.now_ns)
 
+    def catch_up(self) -> None:
+        """Let the time be what it is."""
+        self.advance(max(0, monotonic_ns() - self.now_ns) / SECOND_NS)
+
     def arrive(self, *clients: Client) -> None:
         """A round of the hot path for the connections of `clients` that still stand."""
         batch = [client.conn for client in clients if client.conn.state == IDLE]
